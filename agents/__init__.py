@@ -1,0 +1,3 @@
+"""The WATCHER: reads manifests and policies, runs steps, judges, decides."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Devices, leases, worker processes and training kernels."""

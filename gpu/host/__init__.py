@@ -1,0 +1,1 @@
+"""The parent side: devices, leases and worker processes, without any GPU library."""

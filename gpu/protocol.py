@@ -1,0 +1,273 @@
+"""Messages between a parent and its workers, each one JSON object on one line.
+
+The `train` and `train_batch` forms are public: people type them into a shell. Inside the product
+a job refers to a table folder (see gpu.worker.data) that every worker maps read-only, carries an
+id, and covers all folds of a trial.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from gpu.params import Family
+
+MAX_LINE_BYTES = 8 << 20
+
+FailureKind = Literal["oom", "bad_job", "diverged", "internal", "crashed", "timeout", "cancelled"]
+
+
+class ProtocolError(ValueError):
+    """A line that is not one of the messages; the message says what was wrong with it."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShellTrain(_Message):
+    """Train one fold of an .npz with X_train, y_train, X_val, y_val; params may be partial."""
+
+    command: Literal["train"]
+    X_train_path: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    trial_number: int = 0
+    fold_idx: int = 0
+    seed: int = 0
+    normalize_features: bool | None = None
+    use_leaky_relu: bool | None = None
+    batch_mode: Literal["auto", "full", "mini"] | None = None
+
+
+class ShellTrainBatch(_Message):
+    """Several ShellTrain jobs at once; each is answered by a line of its own."""
+
+    command: Literal["train_batch"]
+    jobs: Annotated[tuple[ShellTrain, ...], Field(min_length=1)]
+    n_concurrent: Annotated[int, Field(ge=1)] = 1
+
+
+class PruneRule(_Message):
+    """Stop a trial whose finished folds are clearly below the best complete trial's.
+
+    reference: R2 of the best complete trial on each fold, in the order of the job's folds.
+    sigma: standard deviation of the residuals of a trial + fold effects model.
+    Stop after k folds when mean(score - reference) < -factor * sigma * sqrt(2 / k).
+    """
+
+    reference: tuple[float, ...]
+    sigma: Annotated[float, Field(ge=0)]
+    factor: Annotated[float, Field(gt=0)]
+
+
+class TrainTrial(_Message):
+    """Train and validate one parameter record on folds of a table."""
+
+    command: Literal["train_trial"] = "train_trial"
+    id: str
+    family: Family
+    trial_number: int
+    params: dict[str, Any]
+    table: str
+    folds: tuple[int, ...]
+    seed: int
+    predictions_path: str
+    prune: PruneRule | None = None
+    deadline_s: float | None = None
+
+
+class FinalFit(_Message):
+    """Refit a trial's record on all search rows for a fixed number of rounds, and save it."""
+
+    command: Literal["final_fit"] = "final_fit"
+    id: str
+    family: Family
+    trial_number: int
+    params: dict[str, Any]
+    rounds: Annotated[int, Field(ge=1)]
+    table: str
+    seed: int
+    checkpoint_path: str
+    predictions_path: str
+    deadline_s: float | None = None
+
+
+class PredictRows(_Message):
+    """Score encoded rows with a checkpoint whose bytes must have the given SHA-256."""
+
+    command: Literal["predict"] = "predict"
+    id: str
+    family: Family
+    checkpoint_path: str
+    checkpoint_sha256: str
+    preprocessing: dict[str, Any]
+    kinds: tuple[str, ...]
+    levels: tuple[int, ...]
+    rows_path: str
+    predictions_path: str
+    deadline_s: float | None = None
+
+
+class Ping(_Message):
+    """Ask whether the worker still answers."""
+
+    command: Literal["ping"]
+
+
+class Shutdown(_Message):
+    """Ask the worker to exit with status 0."""
+
+    command: Literal["shutdown"]
+
+
+Job = TrainTrial | FinalFit | PredictRows
+Command = Annotated[
+    ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown,
+    Field(discriminator="command"),
+]
+
+
+class Ready(_Message):
+    """The worker can train."""
+
+    status: Literal["ready"] = "ready"
+    family: Family
+    device: str
+    pid: int
+
+
+class Pong(_Message):
+    """Answer to a ping."""
+
+    status: Literal["pong"] = "pong"
+    pid: int
+
+
+class ShellDone(_Message):
+    """Answer to a ShellTrain. r2, val_mse: on X_val; mse in squared units of the target."""
+
+    status: Literal["complete"] = "complete"
+    model_type: Family
+    trial_number: int
+    fold_idx: int
+    r2: float
+    val_mse: float
+    train_mse: float
+    duration: float
+    device: str
+    epochs_run: int
+    checkpoint_path: str | None = None
+
+
+class FoldScore(_Message):
+    """One fitted fold. best_round: 1-based round or epoch whose model was kept."""
+
+    fold: int
+    r2: float
+    val_mse: float
+    train_mse: float
+    best_round: int
+    rounds_run: int
+    duration_s: float
+
+
+class FoldDone(_Message):
+    """A fold of a running trial has been fitted."""
+
+    status: Literal["fold"] = "fold"
+    id: str
+    score: FoldScore
+
+
+class TrialDone(_Message):
+    """A trial has ended: every fold fitted, or stopped by its prune rule."""
+
+    status: Literal["trial_complete"] = "trial_complete"
+    id: str
+    scores: tuple[FoldScore, ...]
+    pruned: bool
+    duration_s: float
+    device: str
+    peak_rss_mib: float
+
+
+class FitDone(_Message):
+    """A final fit lies at the job's checkpoint_path; predictions for holdout rows beside it."""
+
+    status: Literal["fit_complete"] = "fit_complete"
+    id: str
+    checkpoint_sha256: str
+    checkpoint_format: str
+    preprocessing: dict[str, Any]
+    train_mse: float
+    duration_s: float
+    device: str
+    library_version: str
+
+
+class PredictDone(_Message):
+    """Predictions lie at the job's predictions_path, float64 (n_rows,)."""
+
+    status: Literal["predict_complete"] = "predict_complete"
+    id: str
+    n_rows: int
+
+
+class TrainFailed(_Message):
+    """Why a job has no result. A failure is this type, never a score."""
+
+    status: Literal["error"] = "error"
+    kind: FailureKind
+    message: str
+    id: str | None = None
+    trial_number: int | None = None
+    fold_idx: int | None = None
+
+
+Outcome = TrialDone | FitDone | PredictDone | TrainFailed
+Reply = Ready | Pong | ShellDone | FoldDone | Outcome
+
+_COMMANDS: TypeAdapter[Any] = TypeAdapter(Command)
+_REPLIES: TypeAdapter[Any] = TypeAdapter(Annotated[Reply, Field(discriminator="status")])
+
+
+def encode(message: BaseModel) -> bytes:
+    """One line of JSON in UTF-8, newline included. Non-finite numbers are refused."""
+    try:
+        text = json.dumps(message.model_dump(mode="json"), allow_nan=False)
+    except ValueError as error:
+        raise ProtocolError(f"{type(message).__name__} cannot be sent: {error}") from None
+    return text.encode() + b"\n"
+
+
+def decode_command(
+    line: bytes,
+) -> ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown:
+    """Read a line that a worker received; raises ProtocolError."""
+    command: (
+        ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown
+    ) = _decode(line, _COMMANDS, "command")
+    return command
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Read a line that a parent received; raises ProtocolError."""
+    reply: Reply = _decode(line, _REPLIES, "reply")
+    return reply
+
+
+def _decode(line: bytes, adapter: TypeAdapter[Any], what: str) -> Any:
+    if len(line) > MAX_LINE_BYTES:
+        raise ProtocolError(f"{what} of {len(line)} bytes is over the limit of {MAX_LINE_BYTES}")
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"{what} is not JSON: {error}") from None
+    try:
+        return adapter.validate_python(raw)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in fault["loc"]) or what
+        raise ProtocolError(f"{what} refused: {key}: {fault['msg']}") from None

@@ -1,0 +1,1 @@
+"""The child side: one process, one library, one device."""

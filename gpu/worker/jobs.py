@@ -1,0 +1,187 @@
+"""Do one job with a trainer: a trial over its folds, a final fit, predictions, a shell line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gpu.params import Family, complete_params, decode_params
+from gpu.protocol import (
+    FinalFit,
+    FitDone,
+    FoldDone,
+    FoldScore,
+    PredictDone,
+    PredictRows,
+    PruneRule,
+    ShellDone,
+    ShellTrain,
+    TrainTrial,
+    TrialDone,
+)
+from gpu.worker.data import SharedTable, open_shell_split
+from gpu.worker.metrics import mean_squared_error, r2_score
+from gpu.worker.trainers.base import Columns, Fitted, FloatVector, Trainer
+
+Emit = Callable[[FoldDone], None]
+
+
+class BadJob(ValueError):
+    """A job that cannot be done as it was asked; the message says why."""
+
+
+def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
+    """Fit the job's folds one after the other; stop early where its prune rule says so.
+
+    Writes the out-of-fold predictions, float64 (n_rows,), NaN outside the fitted folds, to
+    job.predictions_path.
+    """
+    started = time.monotonic()
+    params = decode_params(job.family, job.params)
+    table = SharedTable(Path(job.table))
+    out_of_fold = np.full(len(table.y), np.nan)
+    scores: list[FoldScore] = []
+    pruned = False
+    for index in job.folds:
+        fold_started = time.monotonic()
+        split = table.fold(index)
+        fitted = trainer.fit(split, params, seed=job.seed + index, rounds=None)
+        assert split.X_val is not None  # noqa: S101  # a fold always has validation rows
+        assert split.y_val is not None  # noqa: S101
+        predictions = fitted.predict(split.X_val)
+        out_of_fold[table.validation_rows(index)] = predictions
+        score = FoldScore(
+            fold=index,
+            r2=r2_score(split.y_val, predictions),
+            val_mse=mean_squared_error(split.y_val, predictions),
+            train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
+            best_round=fitted.best_round,
+            rounds_run=fitted.rounds_run,
+            duration_s=time.monotonic() - fold_started,
+        )
+        scores.append(score)
+        emit(FoldDone(id=job.id, score=score))
+        if job.prune is not None and hopeless(job.prune, [s.r2 for s in scores]):
+            pruned = len(scores) < len(job.folds)
+            break
+    if not pruned:
+        _save_array(Path(job.predictions_path), out_of_fold)
+    return TrialDone(
+        id=job.id,
+        scores=tuple(scores),
+        pruned=pruned,
+        duration_s=time.monotonic() - started,
+        device=trainer.device_name,
+        peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def hopeless(rule: PruneRule, scores: list[float]) -> bool:
+    """Whether the folds so far show that a trial cannot win; see PruneRule for the formula."""
+    k = len(scores)
+    differences = [score - best for score, best in zip(scores, rule.reference, strict=False)]
+    return sum(differences) / k < -rule.factor * rule.sigma * (2 / k) ** 0.5
+
+
+def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
+    """Train on all search rows, save the checkpoint, and predict the holdout rows."""
+    started = time.monotonic()
+    params = decode_params(job.family, job.params)
+    table = SharedTable(Path(job.table))
+    split = table.search()
+    fitted = trainer.fit(split, params, seed=job.seed, rounds=job.rounds)
+    sha256 = _save_checkpoint(fitted, Path(job.checkpoint_path))
+    X_holdout, _ = table.holdout()
+    _save_array(Path(job.predictions_path), fitted.predict(X_holdout))
+    return FitDone(
+        id=job.id,
+        checkpoint_sha256=sha256,
+        checkpoint_format=trainer.checkpoint_format,
+        preprocessing=fitted.preprocessing(),
+        train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
+        duration_s=time.monotonic() - started,
+        device=trainer.device_name,
+        library_version=trainer.version(),
+    )
+
+
+def run_predict(job: PredictRows, trainer: Trainer) -> PredictDone:
+    """Score rows with the very bytes whose hash was checked."""
+    blob = Path(job.checkpoint_path).read_bytes()
+    sha256 = hashlib.sha256(blob).hexdigest()
+    if sha256 != job.checkpoint_sha256:
+        raise BadJob(
+            f"{job.checkpoint_path}: SHA-256 is {sha256}, its sidecar says {job.checkpoint_sha256}"
+        )
+    model = trainer.load(blob, job.preprocessing, Columns(job.kinds, job.levels))
+    X = np.load(job.rows_path, mmap_mode="r")
+    _save_array(Path(job.predictions_path), model.predict(X))
+    return PredictDone(id=job.id, n_rows=len(X))
+
+
+def run_shell_train(
+    job: ShellTrain, family: Family, trainer: Trainer, save_to: Path | None = None
+) -> ShellDone:
+    """Train on X_train, score on X_val; the network's options of the job override its params."""
+    started = time.monotonic()
+    split = open_shell_split(Path(job.X_train_path))
+    options = {
+        name: value
+        for name in ("normalize_features", "use_leaky_relu", "batch_mode")
+        if (value := getattr(job, name)) is not None and family == "neural_net"
+    }
+    params = complete_params(family, {**job.params, **options})
+    fitted = trainer.fit(split, params, seed=job.seed, rounds=None)
+    assert split.X_val is not None  # noqa: S101  # open_shell_split always gives validation rows
+    assert split.y_val is not None  # noqa: S101
+    predictions = fitted.predict(split.X_val)
+    checkpoint = None
+    if save_to is not None:
+        checkpoint = save_to / f"model.{trainer.checkpoint_format}"
+        save_to.mkdir(parents=True, exist_ok=True)
+        _save_checkpoint(fitted, checkpoint)
+    return ShellDone(
+        model_type=family,
+        trial_number=job.trial_number,
+        fold_idx=job.fold_idx,
+        r2=r2_score(split.y_val, predictions),
+        val_mse=mean_squared_error(split.y_val, predictions),
+        train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
+        duration=time.monotonic() - started,
+        device=trainer.device_name,
+        epochs_run=fitted.rounds_run,
+        checkpoint_path=str(checkpoint) if checkpoint else None,
+    )
+
+
+def _save_checkpoint(fitted: Fitted, path: Path) -> str:
+    """Write beside the final name, flush, rename; returns the SHA-256 of the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The library chooses a format by the suffix, so the temporary name keeps it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        fitted.save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sha256
+
+
+def _save_array(path: Path, values: FloatVector) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, values)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The network, its inputs, and the ways to train it."""

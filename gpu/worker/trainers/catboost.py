@@ -1,0 +1,131 @@
+"""Train catboost: symmetric trees, native missing values, ordered statistics for categories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpu.params import CatBoostParams, Params
+from gpu.worker.trainers.base import (
+    Columns,
+    Fitted,
+    FloatMatrix,
+    FloatVector,
+    Predictor,
+    Split,
+    finite,
+    hide_modules,
+)
+
+hide_modules(["sklearn", "matplotlib", "plotly", "graphviz", "IPython", "ipywidgets"])
+import catboost as cb  # noqa: E402
+
+
+class CatBoostTrainer:
+    """A Trainer for catboost."""
+
+    family = "catboost"
+    checkpoint_format = "cbm"
+
+    def __init__(self, device: str, threads: int) -> None:
+        self._device = device
+        self._threads = threads
+        self.device_name = device
+
+    def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
+        """See Trainer.fit."""
+        if not isinstance(params, CatBoostParams):
+            raise TypeError(f"catboost cannot train {type(params).__name__}")
+        validation = None
+        if split.X_val is not None and rounds is None:
+            validation = _pool(split.X_val, split.y_val, split.columns)
+        model = cb.CatBoost(
+            {
+                "loss_function": "RMSE",
+                "boosting_type": "Plain",
+                "bootstrap_type": "Bayesian",
+                "bagging_temperature": params.bagging_temperature,
+                "learning_rate": params.learning_rate,
+                "depth": params.depth,
+                "l2_leaf_reg": params.l2_leaf_reg,
+                "random_strength": params.random_strength,
+                "border_count": params.border_count,
+                "iterations": rounds or params.n_estimators,
+                "use_best_model": validation is not None,
+                "random_seed": seed,
+                "thread_count": self._threads,
+                "allow_writing_files": False,
+                "logging_level": "Silent",
+                # A leased process sees exactly one GPU, so its number is 0.
+                **({"task_type": "GPU", "devices": "0"} if self._device == "cuda" else {}),
+                **(
+                    {"od_type": "Iter", "od_wait": params.early_stopping_rounds}
+                    if validation is not None
+                    else {}
+                ),
+            }
+        )
+        try:
+            model.fit(_pool(split.X_train, split.y_train, split.columns), eval_set=validation)
+        except cb.CatBoostError as error:
+            if "memory" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise
+        best = int(model.tree_count_)
+        run = best
+        if validation is not None:
+            run = len(model.get_evals_result()["validation"]["RMSE"])
+        return _Model(model, split.columns, best_round=max(1, best), rounds_run=run)
+
+    def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
+        """See Trainer.load."""
+        del preprocessing
+        model = cb.CatBoost()
+        model.load_model(blob=blob)
+        rounds = int(model.tree_count_)
+        return _Model(model, columns, best_round=rounds, rounds_run=rounds)
+
+    def version(self) -> str:
+        """See Trainer.version."""
+        return str(cb.__version__)
+
+
+class _Model:
+    def __init__(
+        self, model: cb.CatBoost, columns: Columns, best_round: int, rounds_run: int
+    ) -> None:
+        self._model = model
+        self._columns = columns
+        self.best_round = best_round
+        self.rounds_run = rounds_run
+
+    def predict(self, X: FloatMatrix) -> FloatVector:
+        return finite(self._model.predict(_pool(X, None, self._columns)))
+
+    def save(self, path: Path) -> None:
+        self._model.save_model(str(path), format="cbm")
+
+    def preprocessing(self) -> dict[str, Any]:
+        return {}
+
+
+def _pool(X: FloatMatrix, y: FloatVector | None, columns: Columns) -> cb.Pool:
+    """A Pool of X; categorical codes travel as short texts, a missing code as the empty text."""
+    categorical = list(columns.categorical)
+    if not categorical:
+        return cb.Pool(np.ascontiguousarray(X), label=y)
+    numeric = [i for i in range(X.shape[1]) if i not in set(categorical)]
+    texts = np.empty((len(X), len(categorical)), dtype=object)
+    for position, i in enumerate(categorical):
+        # The last name is the missing level: position -1, and any code out of range lands there.
+        names = np.array([*(str(c).encode() for c in range(columns.levels[i])), b""], dtype=object)
+        codes = np.where(np.isfinite(X[:, i]), X[:, i], -1).astype(np.int64)
+        codes[(codes < 0) | (codes >= columns.levels[i])] = columns.levels[i]
+        texts[:, position] = names[codes]
+    data = cb.FeaturesData(
+        num_feature_data=np.ascontiguousarray(X[:, numeric]) if numeric else None,
+        cat_feature_data=texts,
+    )
+    return cb.Pool(data, label=y)

@@ -1,0 +1,1 @@
+"""What each numbered step does, and the ground floor they stand on."""
