@@ -1,3 +1,5 @@
 """The WATCHER: reads manifests and policies, runs steps, judges, decides."""
 
-__version__ = "0.1.0"
+from steps import __version__
+
+__all__ = ["__version__"]

@@ -9,8 +9,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
-from pydantic import model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from agents.errors import ParameterError
 from agents.strict_json import shown
@@ -39,7 +47,8 @@ class IntegerBound(_Bound):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _check_order(self)
+        _check_order(self)
+        return self
 
 
 class NumberBound(_Bound):
@@ -53,7 +62,8 @@ class NumberBound(_Bound):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _check_order(self)
+        _check_order(self)
+        return self
 
 
 class BooleanBound(_Bound):
@@ -124,16 +134,19 @@ def wanted(bound: Bound, got: object = None) -> str:
         case BooleanBound():
             words = "true or false"
         case StringBound():
-            words = _one_of(bound.choices) if bound.choices else f"a text of 0..{_MAX_TEXT} characters"
+            words = (
+                _one_of(bound.choices) if bound.choices else f"a text of 0..{_MAX_TEXT} characters"
+            )
         case StringListBound():
-            words = "a list of texts" + (f", each {_one_of(bound.choices)}" if bound.choices else "")
+            words = "a list of texts" + (
+                f", each {_one_of(bound.choices)}" if bound.choices else ""
+            )
     return words + (" (or null)" if bound.nullable else "")
 
 
-def _check_order(bound: Any) -> Any:
+def _check_order(bound: IntegerBound | NumberBound) -> None:
     if bound.min is not None and bound.max is not None and bound.min > bound.max:
         raise ValueError(f"min must be at most max, got min {bound.min} and max {bound.max}")
-    return bound
 
 
 def _is_number(value: object) -> bool:

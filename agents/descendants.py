@@ -41,6 +41,13 @@ class Descendants:
         if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
             self._gather()
 
+    def settle(self, patience_s: float) -> None:
+        """Give descendants this long to end by themselves, as a step's last act makes them."""
+        give_up_at = time.monotonic() + patience_s
+        self._gather()
+        while any(_is_alive(process) for process in self._seen) and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+
     def kill(self) -> int:
         """SIGKILL all, reap those that became ours; returns how many were still alive."""
         found: set[psutil.Process] = set()

@@ -57,20 +57,20 @@ class LogPump:
         poller.register(fd, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
         while not any(ready == self._wake for ready, _ in poller.poll()):
-            if not self._take(fd):
+            if self._take(fd) == 0:
                 poller.unregister(fd)  # end of file; wait for close()
         give_up_at = time.monotonic() + _DRAIN_S
         while time.monotonic() < give_up_at and self._take(fd):
             pass
 
-    def _take(self, fd: int) -> bool:
+    def _take(self, fd: int) -> int | None:
+        """Bytes taken; 0 at the end of the pipe, None if there is nothing to take now."""
         try:
             chunk = os.read(fd, _CHUNK_BYTES)
         except BlockingIOError:
-            return False
-        if chunk:
-            self._keep(chunk)
-        return bool(chunk)
+            return None
+        self._keep(chunk)
+        return len(chunk)
 
     def _keep(self, chunk: bytes) -> None:
         if self._echo is not None:

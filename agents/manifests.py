@@ -46,7 +46,7 @@ def _inside(path: str) -> str:
 
 def _allowed_module(name: str, info: ValidationInfo) -> str:
     packages: Sequence[str] = (info.context or {}).get("packages", STEP_PACKAGES)
-    if not re.match(_DOTTED, name) or name.split(".")[0] not in packages:
+    if not re.match(_DOTTED, name) or name.split(".", maxsplit=1)[0] not in packages:
         wanted = " or ".join(f"{package}." for package in packages)
         raise ValueError(f"must be a dotted Python name that begins with {wanted}")
     return name
@@ -115,7 +115,9 @@ class Manifest(_Entry):
                     f"got {spec.param!r}"
                 )
             if not spec.param and not spec.candidates:
-                raise ValueError(f"inputs.{spec.name}: must have a param or candidates, got neither")
+                raise ValueError(
+                    f"inputs.{spec.name}: must have a param or candidates, got neither"
+                )
         try:
             for name, bound in self.parameter_bounds.items():
                 check_value(f"parameter_bounds.{name}.default", bound, bound.default)

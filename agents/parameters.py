@@ -44,12 +44,11 @@ def given_params(params: str | None, params_file: Path | None) -> dict[str, Any]
 
 def read_params_file(path: Path) -> dict[str, Any]:
     """Read a .json, .yaml or .yml file of parameters; raises ParameterError naming the place."""
-    text = read_text(path, ParameterError)
     match path.suffix.lower():
         case ".json":
-            return parse_object(text, str(path), ParameterError)
+            return parse_object(read_text(path, ParameterError), str(path), ParameterError)
         case ".yaml" | ".yml":
-            return _parse_yaml(text, str(path))
+            return _parse_yaml(read_text(path, ParameterError), str(path))
         case other:
             raise ParameterError(
                 f"--params-file: must end in .json, .yaml or .yml, got {other or 'no ending'!r} "
@@ -96,7 +95,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(
                 problem="aliases (*name) are not taken here", problem_mark=event.start_mark
             )
@@ -105,7 +104,7 @@ class _PlainLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 problem = f"a key must be a text, got {key!r}"
             elif key in seen:

@@ -25,6 +25,7 @@ from agents.workspace import IMPORT_ROOT
 from steps.entry import PARENT_PID_VARIABLE
 
 TICK_S = 0.1
+_SETTLE_S = 1.0
 
 # From a tick: leave it alone; ask it to stop at its safe point; kill the tree now.
 Order = Literal["halt", "interrupt", "kill"] | None
@@ -158,6 +159,8 @@ def _kill_tree(process: subprocess.Popen[bytes], descendants: Descendants) -> in
         # The group's leader is not reaped yet, so its number cannot mean another group.
         _signal_group(process, signal.SIGKILL)
         process.wait()
+    else:
+        descendants.settle(_SETTLE_S)
     return descendants.kill()
 
 

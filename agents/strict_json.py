@@ -89,8 +89,8 @@ def _children(item: object) -> list[Any]:
 
 def _where(text: str, source: str, fault: json.JSONDecodeError) -> str:
     place = f"{source}: not valid JSON at line {fault.lineno}, column {fault.colno}: {fault.msg}"
-    line = text.splitlines()[fault.lineno - 1] if text.strip() else ""
-    if not line:
+    line = text.split("\n")[fault.lineno - 1]  # as the json module counts lines
+    if not line.strip():
         return place
     start = max(0, fault.colno - 1 - 30)
     excerpt = line[start : start + 60]

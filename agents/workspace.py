@@ -29,7 +29,8 @@ class Workspace:
         if not root.is_dir():
             got = "a file" if root.exists() else "nothing there"
             raise WorkspaceError(
-                f"--workspace: must be a folder, got {got}: {root}; `watcher --init {folder}` makes one"
+                f"--workspace: must be a folder, got {got}: {root}; "
+                f"`watcher --init {folder}` makes one"
             )
         return cls(root)
 
@@ -118,5 +119,7 @@ def halt_reason(workspace: Workspace, policy: Policy) -> str | None:
         reason = " ".join(text[:500].split())[:200]
         return f"{HALT_FILE} exists" + (f": {reason}" if reason else "")
     if policy.halt:
-        return f"{POLICY_FILE} says halt" + (f": {policy.halt_reason}" if policy.halt_reason else "")
+        return f"{POLICY_FILE} says halt" + (
+            f": {policy.halt_reason}" if policy.halt_reason else ""
+        )
     return None

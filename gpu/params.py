@@ -2,8 +2,8 @@
 
 A tuned parameter has no default here: decoding a stored trial rejects the missing and the unknown,
 so what was tuned is what is refitted. The public shell forms (`python -m gpu.worker`,
-`python -m gpu.trial`) may leave parameters out; `complete_params` fills those from `SHELL_DEFAULTS`,
-and only those doors call it.
+`python -m gpu.trial`) may leave parameters out; `complete_params` fills those from
+`SHELL_DEFAULTS`, and only those doors call it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Family = Literal["neural_net", "xgboost", "lightgbm", "catboost"]
 FAMILIES: tuple[Family, ...] = ("neural_net", "xgboost", "lightgbm", "catboost")
+
+# What a checkpoint is stored as, which is also its suffix.
+CHECKPOINT_FORMATS: dict[Family, str] = {
+    "neural_net": "pth",
+    "xgboost": "json",
+    "lightgbm": "txt",
+    "catboost": "cbm",
+}
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]

@@ -199,7 +199,6 @@ class FitDone(_Message):
     status: Literal["fit_complete"] = "fit_complete"
     id: str
     checkpoint_sha256: str
-    checkpoint_format: str
     preprocessing: dict[str, Any]
     train_mse: float
     duration_s: float

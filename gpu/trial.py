@@ -10,8 +10,13 @@ from typing import Any
 
 from gpu.params import FAMILIES, UnknownParameter
 from gpu.protocol import ShellTrain, TrainFailed, encode
-from gpu.worker.process import claim_stdout, die_with_parent, set_threads, usable_cores
-from gpu.worker.process import visible_device
+from gpu.worker.process import (
+    claim_stdout,
+    die_with_parent,
+    set_threads,
+    usable_cores,
+    visible_device,
+)
 
 
 def main() -> int:

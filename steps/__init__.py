@@ -1,1 +1,3 @@
 """What each numbered step does, and the ground floor they stand on."""
+
+__version__ = "0.1.0"

@@ -44,6 +44,7 @@ def run_step(run: Callable[[StepRequest], StepResult], argv: Sequence[str] | Non
     parser.add_argument("--request", type=Path, required=True, metavar="FILE")
     path: Path = parser.parse_args(argv).request
     die_with_parent()
+    _stop.clear()
     signal.signal(signal.SIGTERM, _note_stop)
     try:
         request = StepRequest.model_validate_json(path.read_text(encoding="utf-8"))

@@ -56,7 +56,8 @@ class RetriesPolicy(_Section):
         default=10, description="Retries of all steps in one run."
     )
     backoff_s: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=5, description="Pause before the first retry of a step; doubled for each further one."
+        default=5,
+        description="Pause before the first retry of a step; doubled for each further one.",
     )
 
 
@@ -130,7 +131,11 @@ def validation_message(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False)[:3]:
         key = ".".join(str(part) for part in fault["loc"]) or "(the file)"
-        got = "" if fault["type"] in {"missing", "extra_forbidden"} else f", got {_short(fault['input'])}"
+        got = (
+            ""
+            if fault["type"] in {"missing", "extra_forbidden"}
+            else f", got {_short(fault['input'])}"
+        )
         message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"]
         faults.append(f"{key}: {message}{got}")
     more = error.error_count() - len(faults)
@@ -162,12 +167,12 @@ class LivePolicy:
 
     def refresh(self) -> PolicyChange | None:
         """Read the file again; None when its content is as at the last reading."""
+        unreadable: str | None = None
         try:
             text = _read(self._path)
         except PolicyError as error:
-            text, unreadable = f"\0{error}", str(error)
-        else:
-            unreadable = None
+            text = f"\0{error}"
+            unreadable = str(error)
         digest = _digest(text)
         if digest == self._seen:
             return None

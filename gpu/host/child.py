@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ STDERR_KEPT_BYTES = 1 << 15
 TERM_GRACE_S = 2.0
 # The folder that holds the import packages; a checkout may not be installed.
 IMPORT_ROOT = Path(__file__).resolve().parents[2]
+WORKER_COMMAND = (sys.executable, "-m", "gpu.worker")
 PARENT_PID = "WATCHER_PARENT_PID"
 
 
@@ -31,7 +33,15 @@ class OversizedLine(ValueError):
 class Child:
     """A worker process. Reading never blocks; killing takes its whole process group and tree."""
 
-    def __init__(self, family: Family, device: Device, threads: int, *, once: bool) -> None:
+    def __init__(
+        self,
+        family: Family,
+        device: Device,
+        threads: int,
+        *,
+        once: bool,
+        command: Sequence[str] = WORKER_COMMAND,
+    ) -> None:
         environment = {
             **os.environ,
             **device.environment(),
@@ -47,7 +57,7 @@ class Child:
         if once:
             arguments.append("--once")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gpu.worker", *arguments],
+            [*command, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -64,6 +74,7 @@ class Child:
         self.stderr_fd = self.process.stderr.fileno()
         os.set_blocking(self.stdout_fd, False)
         os.set_blocking(self.stderr_fd, False)
+        self.ended_fds: set[int] = set()
         self._line = bytearray()
         self._last_words: deque[bytes] = deque()
         self._last_words_bytes = 0
@@ -82,7 +93,7 @@ class Child:
         Raises OversizedLine when a line outgrows the protocol's limit.
         """
         lines: list[bytes] = []
-        while chunk := _read(self.stdout_fd):
+        while chunk := self._read(self.stdout_fd):
             *ended, rest = chunk.split(b"\n")
             for part in ended:
                 lines.append(bytes(self._line) + part)
@@ -94,7 +105,7 @@ class Child:
 
     def read_stderr(self) -> None:
         """Keep the end of what the worker says; the rest is let go, so it can never block."""
-        while chunk := _read(self.stderr_fd):
+        while chunk := self._read(self.stderr_fd):
             self._last_words.append(chunk)
             self._last_words_bytes += len(chunk)
             while self._last_words_bytes - len(self._last_words[0]) >= STDERR_KEPT_BYTES:
@@ -105,14 +116,18 @@ class Child:
         text = b"".join(self._last_words).decode("utf-8", errors="replace")
         return "\n".join(text.strip().splitlines()[-6:])
 
-    def kill(self) -> None:
-        """Kill the worker and everything it started, and reap it."""
+    def exited(self) -> bool:
+        """Whether the process has ended. It is not reaped, so its number is not given away yet."""
+        return os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def kill(self) -> int:
+        """Kill the worker and everything it started; reap it and return its exit status."""
         for process in _descendants(self.process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        return self.process.wait()
 
     def close(self) -> None:
         """Release the pipes and the process handle; the process must have ended."""
@@ -124,6 +139,17 @@ class Child:
             os.close(self.pidfd)
             self.pidfd = -1
 
+    def _read(self, fd: int) -> bytes:
+        if fd in self.ended_fds:
+            return b""
+        try:
+            chunk = os.read(fd, READ_BYTES)
+        except BlockingIOError:
+            return b""
+        if not chunk:
+            self.ended_fds.add(fd)
+        return chunk
+
 
 def describe_exit(status: int) -> str:
     """How a process ended, the signal by name."""
@@ -132,13 +158,6 @@ def describe_exit(status: int) -> str:
     name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
     hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
     return f"killed by {name}{hint}"
-
-
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, READ_BYTES)
-    except BlockingIOError:
-        return b""
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

@@ -233,7 +233,7 @@ def _smi_devices() -> list[Device]:
 
 def _rocm_devices(setting: str | None) -> list[Device]:
     """AMD GPUs by the kernel's own listing; memory in the files that the driver keeps."""
-    found = []
+    found: list[Device] = []
     for card in sorted(Path("/sys/class/drm").glob("card[0-9]*/device/mem_info_vram_total")):
         used = float((card.parent / "mem_info_vram_used").read_text(encoding="ascii"))
         total = float(card.read_text(encoding="ascii"))

@@ -8,13 +8,12 @@ is the job's failure. Every lease comes back.
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gpu.host.child import Child, OversizedLine, describe_exit
+from gpu.host.child import WORKER_COMMAND, Child, OversizedLine, describe_exit
 from gpu.host.leases import Lease, LeaseQueue
 from gpu.protocol import (
     FoldDone,
@@ -85,10 +84,12 @@ class Pool:
         *,
         threads: int,
         limit: int | None = None,
+        command: Sequence[str] = WORKER_COMMAND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
         self._threads = threads
+        self._command = tuple(command)
         self._limit = limit if limit is not None else len(leases.devices)
         self._clock = clock
         self._selector = selectors.DefaultSelector()
@@ -159,7 +160,7 @@ class Pool:
         first_started: float,
         deadline: float | None,
     ) -> None:
-        child = Child(job.family, lease.device, self._threads, once=True)
+        child = Child(job.family, lease.device, self._threads, once=True, command=self._command)
         self._running[job.id] = _Running(job, lease, child, attempt, first_started, deadline)
         for fd in (child.stdout_fd, child.stderr_fd, child.pidfd):
             self._selector.register(fd, selectors.EVENT_READ, job.id)
@@ -167,7 +168,7 @@ class Pool:
         self._events.append(JobStarted(job, lease.device.name, attempt))
 
     @contextlib.contextmanager
-    def _give_back_on_error(self, lease: Lease):  # type: ignore[no-untyped-def]
+    def _give_back_on_error(self, lease: Lease) -> Iterator[None]:
         try:
             yield
         except OSError:
@@ -191,6 +192,11 @@ class Pool:
                 self._take(running, line)
         except (OversizedLine, ProtocolError) as error:
             self._fail(running, "internal", f"the worker broke the protocol: {error}")
+            return
+        for fd in running.child.ended_fds:
+            # A closed pipe is readable for ever; only the exit of the process counts now.
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(fd)
 
     def _take(self, running: _Running, line: bytes) -> None:
         if not line.strip() or running.outcome is not None:
@@ -216,23 +222,23 @@ class Pool:
         """Notice an exit, a passed deadline, or a process that has replied but will not go."""
         if running.job.id not in self._running:
             return
-        status = running.child.process.poll()
         now = self._clock()
-        if status is not None:
+        if running.child.exited():
             self._read(running)
             if running.job.id not in self._running:
                 return
             if running.outcome is not None:
                 self._end(running, running.outcome)
             else:
-                self._died(running, status)
+                self._died(running)
         elif running.outcome is not None:
             if now >= running.replied_at + EXIT_GRACE_S:
                 self._end(running, running.outcome)
         elif running.deadline is not None and now >= running.deadline:
             self._fail(running, "timeout", f"no result within {running.job.deadline_s:.1f} s")
 
-    def _died(self, running: _Running, status: int) -> None:
+    def _died(self, running: _Running) -> None:
+        status = running.child.kill()
         words = running.child.last_words()
         if running.attempt >= ATTEMPTS:
             message = f"the worker died {running.attempt} times, last {describe_exit(status)}"
@@ -266,8 +272,3 @@ class Pool:
         child.kill()
         child.close()
         del self._running[running.job.id]
-
-
-def descriptor_count() -> int:
-    """Open files of this process, to show that none is left behind."""
-    return len(os.listdir("/proc/self/fd"))

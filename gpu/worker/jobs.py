@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import resource
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpu.params import Family, complete_params, decode_params
+from gpu.params import CHECKPOINT_FORMATS, Family, complete_params, decode_params
 from gpu.protocol import (
     FinalFit,
     FitDone,
@@ -85,8 +86,8 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
 def hopeless(rule: PruneRule, scores: list[float]) -> bool:
     """Whether the folds so far show that a trial cannot win; see PruneRule for the formula."""
     k = len(scores)
-    differences = [score - best for score, best in zip(scores, rule.reference, strict=False)]
-    return sum(differences) / k < -rule.factor * rule.sigma * (2 / k) ** 0.5
+    behind = sum(rule.reference[:k]) / k - sum(scores) / k
+    return behind > rule.factor * rule.sigma * math.sqrt(2 / k)
 
 
 def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
@@ -102,7 +103,6 @@ def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
     return FitDone(
         id=job.id,
         checkpoint_sha256=sha256,
-        checkpoint_format=trainer.checkpoint_format,
         preprocessing=fitted.preprocessing(),
         train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
         duration_s=time.monotonic() - started,
@@ -143,7 +143,7 @@ def run_shell_train(
     predictions = fitted.predict(split.X_val)
     checkpoint = None
     if save_to is not None:
-        checkpoint = save_to / f"model.{trainer.checkpoint_format}"
+        checkpoint = save_to / f"model.{CHECKPOINT_FORMATS[family]}"
         save_to.mkdir(parents=True, exist_ok=True)
         _save_checkpoint(fitted, checkpoint)
     return ShellDone(

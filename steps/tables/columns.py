@@ -6,6 +6,7 @@ is read once more for that column alone, so that no digit of the earlier rows is
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.contract import Note
+from steps.tables.bridge import (
+    arrow_numbers,
+    arrow_texts,
+    missing_in,
+    numpy_floats,
+    numpy_values,
+    without,
+)
 
 # Whole numbers above this are not all representable in float64.
 EXACT_IN_FLOAT64 = 2.0**53
 NO_MOMENT = np.iinfo(np.int64).min
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"
-_MICROSECONDS = pa.timestamp("us")
+_CHUNK_ROWS = 1 << 14
+_MOST_CHUNK_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +105,7 @@ def gather(
     source: Source, missing_values: Iterable[str], text_columns: frozenset[str]
 ) -> dict[str, RawColumn]:
     """Read a whole file; text_columns are kept as they are written. Columns in the file's order."""
-    missing = pa.array(list(missing_values), pa.string())
+    missing = arrow_texts(list(missing_values))
 
     def read(only: frozenset[str] | None, texts: frozenset[str]) -> dict[str, _Builder]:
         builders: dict[str, _Builder] = {}
@@ -119,14 +129,14 @@ def gather(
 def parse_numbers(texts: Any, decimal_comma: bool) -> npt.NDArray[np.float64] | None:
     """Texts as float64 (nulls as NaN), or None if any of them is no number."""
     try:
-        return _floats(pc.cast(texts, pa.float64()))
+        return numpy_floats(pc.cast(texts, pa.float64()))
     except pa.ArrowInvalid:
         pass
     tidy = pc.utf8_trim_whitespace(texts)
     if decimal_comma:
         tidy = pc.replace_substring_regex(tidy, r"^([+-]?\d*),(\d+)$", r"\1.\2")
     try:
-        return _floats(pc.cast(tidy, pa.float64()))
+        return numpy_floats(pc.cast(tidy, pa.float64()))
     except pa.ArrowInvalid:
         return None
 
@@ -136,7 +146,7 @@ def are_numbers(texts: Any, decimal_comma: bool) -> npt.NDArray[np.bool_]:
     tidy = pc.utf8_trim_whitespace(texts)
     if decimal_comma:
         tidy = pc.replace_substring_regex(tidy, r"^([+-]?\d*),(\d+)$", r"\1.\2")
-    return _plain(pc.match_substring_regex(tidy, _NUMBER)).astype(bool)
+    return numpy_values(pc.match_substring_regex(tidy, _NUMBER))
 
 
 def first_row_of(texts: Texts, wanted: npt.NDArray[np.bool_]) -> tuple[int, str]:
@@ -159,20 +169,19 @@ class _Builder:
     form: type[RawColumn] | None = None
     bools: bool = True
     inexact: bool = False
+    chunk: npt.NDArray[Any] | None = None
+    filled: int = 0
     dtypes: set[str] = field(default_factory=set)
     big_integers: bool = False
 
     def add(self, piece: Piece) -> None:
         if piece.first_row > self.n_rows:
             self._add_missing(piece.first_row - self.n_rows)
-        self.n_rows += len(piece.values)
-        if self.inexact:
-            return
-        part = self._read(piece.values)
+        part = None if self.inexact else self._read(piece.values)
         if part is None:
-            self.n_rows -= len(piece.values)
             self._add_missing(len(piece.values))
             return
+        self.n_rows += len(piece.values)
         form = _form(part)
         if self.form is Texts and form is not Texts:
             part, form = _texts(piece.values, self.missing), Texts
@@ -180,11 +189,14 @@ class _Builder:
             self.inexact = True
         if self.inexact:
             self.parts.clear()
+            self.chunk = None
             return
         self.form = form
         if form is Numbers:
             self._watch(part)
-        self.parts.append(part.dictionary_encode() if form is Texts else part)
+            self._append(part, borrowed=not isinstance(piece.values, np.ndarray))
+        else:
+            self.parts.append(part.dictionary_encode() if form is Texts else part)
 
     @property
     def must_read_again(self) -> bool:
@@ -194,6 +206,7 @@ class _Builder:
     def finish(self, n_rows: int) -> RawColumn:
         if n_rows > self.n_rows:
             self._add_missing(n_rows - self.n_rows)
+        self._close_chunk()
         if self.form is Texts:
             return self._finish_texts()
         if self.form is Moments:
@@ -206,7 +219,33 @@ class _Builder:
         self.n_rows += count
         self.dtypes.add("missing")
         if not self.inexact:
+            self._close_chunk()
             self.parts.append(count)
+
+    def _append(self, part: npt.NDArray[Any], *, borrowed: bool) -> None:
+        """Keep numbers. Parts that a reader made are copied together: thousands of them, held
+        between its short-lived buffers, would pin several times their own memory."""
+        if not borrowed and len(part) >= _CHUNK_ROWS:
+            self._close_chunk()
+            self.parts.append(part)
+            return
+        if self.chunk is not None and self.chunk.dtype != part.dtype:
+            self._close_chunk()
+        while len(part):
+            if self.chunk is None:
+                rows = min(max(_CHUNK_ROWS, self.n_rows), _MOST_CHUNK_ROWS)
+                self.chunk = _fresh_memory(rows, part.dtype)
+            room = self.chunk[self.filled : self.filled + len(part)]
+            room[:] = part[: len(room)]
+            self.filled += len(room)
+            part = part[len(room) :]
+            if self.filled == len(self.chunk):
+                self._close_chunk()
+
+    def _close_chunk(self) -> None:
+        if self.chunk is not None:
+            self.parts.append(self.chunk[: self.filled])
+        self.chunk, self.filled = None, 0
 
     def _watch(self, part: npt.NDArray[Any]) -> None:
         self.dtypes.add(part.dtype.name)
@@ -229,14 +268,14 @@ class _Builder:
             return self._read_texts(values)
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
             micro = pc.cast(values, pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
-            whole = pc.fill_null(pc.cast(micro, pa.int64()), NO_MOMENT)
-            return _plain(whole).view("datetime64[us]")
-        if pa.types.is_boolean(kind) and values.null_count == 0:
-            return _plain(values)
-        if pa.types.is_integer(kind) and values.null_count == 0:
-            return _plain(values)
+            moments = numpy_values(micro).copy()
+            missing = missing_in(micro)
+            moments[slice(0) if missing is None else missing] = NO_MOMENT
+            return moments.view("datetime64[us]")
         if pa.types.is_floating(kind):
-            return _plain(values)
+            return numpy_floats(values)
+        if values.null_count == 0 and (pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
+            return numpy_values(values)
         return self._read_as_floats(values)
 
     def _read_texts(self, values: Any) -> Any:
@@ -245,7 +284,10 @@ class _Builder:
             return None
         numbers = parse_numbers(texts, self.decimal_comma)
         if numbers is None:
-            return _without_padded_missing(texts, self.missing)
+            texts = _without_padded_missing(texts, self.missing)
+            numbers = parse_numbers(texts, self.decimal_comma)
+        if numbers is None:
+            return texts
         with np.errstate(invalid="ignore"):
             if (np.abs(numbers) > EXACT_IN_FLOAT64).any():
                 self.inexact |= bool((np.abs(numbers) < np.inf).any())
@@ -254,10 +296,10 @@ class _Builder:
     def _read_as_floats(self, values: Any) -> npt.NDArray[np.float64]:
         """Integers or bools with nulls, decimals."""
         try:
-            return _floats(pc.cast(values, pa.float64()))
+            return numpy_floats(pc.cast(values, pa.float64()))
         except pa.ArrowInvalid:  # whole numbers that float64 does not hold
             self.inexact = True
-            return _floats(pc.cast(values, pa.float64(), safe=False))
+            return numpy_floats(pc.cast(values, pa.float64(), safe=False))
 
     def _finish_texts(self) -> Texts:
         parts = [
@@ -266,9 +308,22 @@ class _Builder:
         ]
         self.parts.clear()
         joined = pa.chunked_array(parts).unify_dictionaries()
-        distinct = joined.chunk(0).dictionary
-        codes = np.concatenate([_plain(pc.fill_null(c.indices, -1)) for c in joined.chunks])
-        return Texts(codes.astype(np.int32, copy=False), distinct)
+        codes = np.empty(len(joined), np.int32)
+        at = 0
+        for chunk in joined.chunks:
+            place = codes[at : at + len(chunk)]
+            place[:] = numpy_values(chunk.indices)
+            missing = missing_in(chunk.indices)
+            place[slice(0) if missing is None else missing] = -1
+            at += len(chunk)
+        return Texts(codes, joined.chunk(0).dictionary)
+
+
+def _fresh_memory(rows: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array straight from the system: what is not filled costs nothing, and letting it go
+    gives it back at once, which malloc does not promise."""
+    kind = np.dtype(dtype)
+    return np.frombuffer(mmap.mmap(-1, rows * kind.itemsize), kind)
 
 
 def _form(part: Any) -> type[RawColumn]:
@@ -288,28 +343,29 @@ def _joined(parts: list[Any], missing: Any) -> npt.NDArray[Any]:
 def _texts(values: Any, missing: Any) -> Any:
     """Values as pyarrow strings with the missing ones null; whole floats without a fraction."""
     if isinstance(values, np.ndarray):
-        values = pa.array(np.ascontiguousarray(values), from_pandas=True)
+        values = _arrow(values)
     if pa.types.is_floating(values.type):
         values = pc.cast(values, pa.float64())
-        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**53))
-        integers = pc.cast(pc.if_else(whole, values, None), pa.int64(), safe=False)
-        texts = pc.coalesce(pc.cast(integers, pa.string()), pc.cast(values, pa.string()))
+        floats = numpy_floats(values)
+        with np.errstate(invalid="ignore"):
+            whole = (floats == np.floor(floats)) & (np.abs(floats) <= EXACT_IN_FLOAT64)
+        integers = np.where(whole, floats, 0).astype(np.int64)
+        as_integers = pc.cast(arrow_numbers(integers, ~whole), pa.string())
+        texts = pc.coalesce(as_integers, pc.cast(values, pa.string()))
     else:
         texts = values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
-    if len(missing) == 0:
-        return texts
-    return pc.if_else(pc.is_in(texts, value_set=missing), pa.scalar(None, pa.string()), texts)
+    return without(texts, pc.is_in(texts, value_set=missing)) if len(missing) else texts
 
 
 def _without_padded_missing(texts: Any, missing: Any) -> Any:
     """Texts where ' NA ' counts as missing too, the others untouched."""
-    padded = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=missing)
-    return pc.if_else(padded, pa.scalar(None, pa.string()), texts)
+    return without(texts, pc.is_in(pc.utf8_trim_whitespace(texts), value_set=missing))
 
 
-def _plain(array: Any) -> npt.NDArray[Any]:
-    return np.asarray(array.to_numpy(zero_copy_only=False))
-
-
-def _floats(array: Any) -> npt.NDArray[np.float64]:
-    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+def _arrow(values: npt.NDArray[Any]) -> Any:
+    if values.dtype == bool:
+        return pc.cast(arrow_numbers(values.view(np.uint8)), pa.bool_())
+    if values.dtype.kind != "f":
+        return arrow_numbers(values)
+    values = values.astype(np.float64)
+    return arrow_numbers(values, np.isnan(values))

@@ -118,4 +118,4 @@ def _kinds(column: ColumnSchema) -> tuple[Kind, ...]:
         case CategoricalEncoding():
             return ("categorical",)
         case _:
-            return ("numeric",) * len(column.features)
+            return tuple("numeric" for _ in column.features)

@@ -34,9 +34,12 @@ class Adam:
         self._squares = [torch.zeros_like(p) for p in self._parameters]
         self._steps = [torch.zeros((), device=p.device) for p in self._parameters]
 
-    @torch.no_grad()
     def step(self) -> None:
         """Apply the gradients of the last backward pass and drop them."""
+        with torch.no_grad():
+            self._step()
+
+    def _step(self) -> None:
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         torch._foreach_add_(self._steps, 1)
         self._update(

@@ -30,7 +30,7 @@ class _Frozen(BaseModel):
 
 
 class NumericInput(_Frozen):
-    """A numeric or boolean column: (value or median - mean) / scale within +-clip, gap indicator."""
+    """A numeric or boolean column: (value - mean) / scale within +-clip, and a gap indicator."""
 
     column: int
     median: float
@@ -124,9 +124,9 @@ def fit_inputs(
         if len(seen) <= MAX_ONE_HOT:
             items.append(OneHotInput(column=i, codes=tuple(int(c) for c in seen)))
         else:
-            item, own = _fit_target_mean(i, codes, y, columns.levels[i], seed)
+            encoded_mean, own = _fit_target_mean(i, codes, y, columns.levels[i], seed)
             replaced[len(items)] = own
-            items.append(item)
+            items.append(encoded_mean)
     scale = float(y.std())
     encoding = InputEncoding(
         inputs=tuple(items), target_mean=float(y.mean()), target_scale=scale if scale > 0 else 1.0
@@ -208,9 +208,7 @@ def _fit_target_mean(
     return item, (own - mean) / scale
 
 
-def _smoothed(
-    slots: NDArray[np.int64], y: FloatVector, levels: int, prior: float
-) -> FloatVector:
+def _smoothed(slots: NDArray[np.int64], y: FloatVector, levels: int, prior: float) -> FloatVector:
     counts = np.bincount(slots, minlength=levels + 1)
     sums = np.bincount(slots, weights=y, minlength=levels + 1)
     means: FloatVector = (sums + TARGET_PRIOR_ROWS * prior) / (counts + TARGET_PRIOR_ROWS)

@@ -77,11 +77,11 @@ def train_network(
     return TrainedNetwork(network.eval(), best_epoch=best_epoch, epochs_run=epoch)
 
 
-@torch.inference_mode()
 def predict_network(network: nn.Module, X: torch.Tensor) -> torch.Tensor:
     """float32 (n,) in standard units; leaves the network in evaluation mode."""
     network.eval()
-    return torch.cat([network(part).squeeze(1) for part in X.split(EVAL_ROWS)])
+    with torch.inference_mode():
+        return torch.cat([network(part).squeeze(1) for part in X.split(EVAL_ROWS)])
 
 
 def to_tensor(X: FloatMatrix | np.ndarray, device: str) -> torch.Tensor:
@@ -111,7 +111,7 @@ def _train_epoch(
     for part in parts:
         inputs, target = (X, y) if part is None else (X[part], y[part])
         loss = nn.functional.mse_loss(network(inputs).squeeze(1), target)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         optimizer.step()
         total += loss.detach() * len(inputs)
     return float(total) / len(X)

@@ -84,7 +84,6 @@ class Trainer(Protocol):
     """Trains one family with one library on one device."""
 
     family: Family
-    checkpoint_format: str
     device_name: str
 
     def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:

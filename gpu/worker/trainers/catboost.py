@@ -27,7 +27,6 @@ class CatBoostTrainer:
     """A Trainer for catboost."""
 
     family = "catboost"
-    checkpoint_format = "cbm"
 
     def __init__(self, device: str, threads: int) -> None:
         self._device = device

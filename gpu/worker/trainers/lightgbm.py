@@ -25,7 +25,6 @@ class LightGBMTrainer:
     """A Trainer for lightgbm. It trains on the CPU: the published wheels have no CUDA code."""
 
     family = "lightgbm"
-    checkpoint_format = "txt"
 
     def __init__(self, device: str, threads: int) -> None:
         self._threads = threads

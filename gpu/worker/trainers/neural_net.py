@@ -28,7 +28,6 @@ class NeuralNetTrainer:
     """A Trainer for the network, with torch."""
 
     family = "neural_net"
-    checkpoint_format = "pth"
 
     def __init__(self, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -118,9 +117,7 @@ class _Model:
         self.rounds_run = rounds_run
 
     def predict(self, X: FloatMatrix) -> FloatVector:
-        standard = predict_network(
-            self._network, to_tensor(self._encoding.encode(X), self._device)
-        )
+        standard = predict_network(self._network, to_tensor(self._encoding.encode(X), self._device))
         return finite(self._encoding.unscale_target(standard.cpu().numpy()))
 
     def save(self, path: Path) -> None:

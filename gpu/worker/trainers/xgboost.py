@@ -27,7 +27,6 @@ class XGBoostTrainer:
     """A Trainer for xgboost."""
 
     family = "xgboost"
-    checkpoint_format = "json"
 
     def __init__(self, device: str, threads: int) -> None:
         self._device = device

@@ -1,0 +1,159 @@
+"""Make one attempt at a step or an action: request out, process, result in, verdict, records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from agents.errors import WorkspaceError
+from agents.health import Ending, Verdict, judge
+from agents.ledger import Ledger
+from agents.parameters import Parameter
+from agents.step_process import StepCommand, run_step_process
+from agents.watch import Watch
+from agents.workspace import Workspace
+from steps.contract import LOG_FILE, REQUEST_FILE, StepRequest, StepResult
+from steps.files import sha256_file, write_text_atomic
+from steps.policies import validation_message
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSpec:
+    """What to attempt. folder_name: "step5" or "predict"; limit_s, grace_s: seconds."""
+
+    run_id: str
+    step: int
+    attempt: int
+    agent_name: str
+    title: str
+    module: str
+    folder_name: str
+    parameters: tuple[Parameter, ...]
+    inputs: dict[str, str]
+    limit_s: float
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What came of it. result: None where the step wrote none that can be taken."""
+
+    spec: AttemptSpec
+    folder: Path
+    ending: Ending
+    result: StepResult | None
+    verdict: Verdict
+
+    @property
+    def log_path(self) -> Path:
+        """What the step printed."""
+        return self.folder / LOG_FILE
+
+    def evidence(self) -> dict[str, Any]:
+        """The facts a decision rests on, for the ledger."""
+        return {
+            "outcome": self.verdict.outcome,
+            "severity": self.verdict.severity,
+            "message": self.verdict.message,
+            "issues": [{"code": i.code, "message": i.message} for i in self.verdict.issues],
+            "exit_code": self.ending.exit_code,
+            "signal": self.ending.signal,
+            "timed_out": self.ending.timed_out,
+            "asked_to": self.ending.asked_to,
+            "duration_s": round(self.ending.duration_s, 3),
+            "limit_s": self.ending.limit_s,
+        }
+
+
+def make_attempt(
+    spec: AttemptSpec,
+    workspace: Workspace,
+    ledger: Ledger,
+    watch: Watch,
+    *,
+    environ: Mapping[str, str],
+    echo: IO[bytes] | None = None,
+) -> Attempted:
+    """Run the attempt to its end and judge it. echo: gets the step's output too."""
+    folder = workspace.attempt_folder(spec.run_id, spec.folder_name, spec.attempt)
+    request = StepRequest(
+        run_id=spec.run_id,
+        step=spec.step,
+        attempt=spec.attempt,
+        params={parameter.name: parameter.value for parameter in spec.parameters},
+        inputs=spec.inputs,
+        workspace=str(workspace.root),
+        policy_path=str(workspace.policy_file),
+        out_dir=str(folder),
+    )
+    command = StepCommand(
+        module=spec.module,
+        request_path=folder / REQUEST_FILE,
+        log_path=folder / LOG_FILE,
+        cwd=workspace.root,
+        limit_s=spec.limit_s,
+        grace_s=spec.grace_s,
+    )
+    attempt_id = ledger.attempt_started(
+        spec.run_id,
+        spec.step,
+        spec.attempt,
+        agent_name=spec.agent_name,
+        title=spec.title,
+        module=spec.module,
+        out_dir=str(folder),
+        limit_s=spec.limit_s,
+        parameters=spec.parameters,
+    )
+    watch.follow(request)
+    try:
+        write_text_atomic(command.request_path, request.model_dump_json(indent=1))
+        ending = run_step_process(command, environ, watch.tick, echo)
+    except OSError as error:
+        raise WorkspaceError(f"step {spec.step} cannot be started: {error}") from None
+    finally:
+        watch.follow(None)
+    result, problem = read_result(request)
+    output_problems = check_result_outputs(result, workspace) if result else ()
+    verdict = judge(spec.step, ending, result, problem, output_problems)
+    ledger.attempt_ended(attempt_id, ending, verdict, result)
+    return Attempted(spec, folder, ending, result, verdict)
+
+
+def read_result(request: StepRequest) -> tuple[StepResult | None, str | None]:
+    """The result of exactly this attempt, or None and why the file that is there is not taken."""
+    path = request.result_path
+    try:
+        result = StepResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, None
+    except ValidationError as error:
+        return None, f"{path.name}: {validation_message(error)}"
+    except (OSError, UnicodeDecodeError) as error:
+        return None, f"{path.name}: {error}"
+    wanted = (request.run_id, request.step, request.attempt)
+    got = (result.run_id, result.step, result.attempt)
+    if got != wanted:
+        return None, (
+            f"{path.name}: must be of run {wanted[0]}, step {wanted[1]}, attempt {wanted[2]}, "
+            f"got run {got[0]}, step {got[1]}, attempt {got[2]}"
+        )
+    return result, None
+
+
+def check_result_outputs(result: StepResult, workspace: Workspace) -> tuple[str, ...]:
+    """A sentence for each output that is missing, changed, or outside the workspace."""
+    problems = []
+    for output in result.outputs:
+        path = workspace.inside(output.path)
+        if path is None:
+            problems.append(f"{output.path} lies outside the workspace")
+        elif not path.is_file():
+            problems.append(f"{output.path} is not there")
+        elif path.stat().st_size != output.bytes or sha256_file(path) != output.sha256:
+            problems.append(f"{output.path} is not as its result says (size or SHA-256)")
+    return tuple(problems)

@@ -1,0 +1,108 @@
+"""Score new rows with the published winner: the `predict` action of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.attempt import AttemptSpec
+from agents.decide import TRAINING_STEP, Decision
+from agents.errors import InputMissing, ManifestError, UsageError
+from agents.inputs import check_module
+from agents.manifests import Manifest
+from agents.parameters import Parameter
+from agents.runner import Run, RunReport, StepReport, Surroundings, in_run
+from agents.workspace import WINNER_SIDECAR
+from steps.contract import ExitCode
+
+ACTION = "predict"
+
+_EXIT_CODES = {
+    "complete": ExitCode.DONE,
+    "no_signal": ExitCode.NO_SIGNAL,
+    "halted": ExitCode.HALTED,
+    "blocked": ExitCode.HALTED,
+    "interrupted": ExitCode.INTERRUPTED,
+    "usage": ExitCode.USAGE,
+    "timeout": ExitCode.TIMEOUT,
+}
+
+
+def run_predict(
+    table: str, output: str | None, manifests: Sequence[Manifest], around: Surroundings
+) -> RunReport:
+    """Score `table` into the CSV file `output`. Not retried.
+
+    output: None means predictions/<table>.predictions.csv in the workspace. A relative table is
+    looked for in the workspace, then in the current folder; a relative output is in the current
+    folder, where the shell would put it. Raises WatcherError where nothing was started.
+    """
+    manifest = next((m for m in manifests if ACTION in m.actions), None)
+    if manifest is None:
+        raise ManifestError("--predict needs a manifest with the action 'predict', got none")
+    module = manifest.actions[ACTION]
+    check_module(manifest, module)
+    if not around.workspace.winner_sidecar.is_file():
+        raise InputMissing(
+            f"--predict needs a trained winner, but there is no {WINNER_SIDECAR} in "
+            f"{around.workspace.root}; train one with "
+            f"`watcher --run-pipeline --start-step {TRAINING_STEP} --end-step {TRAINING_STEP}`"
+        )
+    table_path = _find_table(table, around)
+    output_path = _output_path(table_path, output, around)
+
+    def body(run: Run) -> tuple[tuple[StepReport, ...], Decision]:
+        policy = run.watch.policy
+        attempted = run.attempt(
+            AttemptSpec(
+                run_id=run.run_id,
+                step=manifest.step,
+                attempt=1,
+                agent_name=manifest.agent_name,
+                title=f"Predict {table_path.name}",
+                module=module,
+                folder_name=ACTION,
+                parameters=(
+                    Parameter("table", str(table_path), "params"),
+                    Parameter("output", str(output_path), "params" if output else "default"),
+                ),
+                inputs={},
+                limit_s=policy.timeout_s(manifest.step, manifest.timeout_minutes),
+                grace_s=policy.steps.kill_grace_s,
+            )
+        )
+        outcome = attempted.verdict.outcome
+        code = _EXIT_CODES.get(outcome, ExitCode.STEP_FAILED)
+        decision = Decision("stop" if code else "next", attempted.verdict.message, code)
+        run.ledger.decided(run.run_id, manifest.step, 1, decision, attempted.evidence())
+        return (StepReport((attempted,), decision),), decision
+
+    request = {"table": str(table_path), "output": str(output_path)}
+    return in_run(ACTION, f"predict {table_path.name}", request, around, body)
+
+
+def _find_table(table: str, around: Surroundings) -> Path:
+    places = dict.fromkeys((around.workspace.root / table, around.cwd / table))
+    for path in places:
+        if path.is_file():
+            return path.resolve()
+    searched = ", ".join(str(path) for path in places)
+    raise InputMissing(f"--predict must name a table, got {table!r}: no such file ({searched})")
+
+
+def _output_path(table: Path, output: str | None, around: Surroundings) -> Path:
+    if output is None:
+        return around.workspace.root / "predictions" / f"{_stem(table)}.predictions.csv"
+    path = (around.cwd / output).absolute()
+    if path.is_dir():
+        raise UsageError(f"--output must be a file, got the folder {path}")
+    if path.resolve() == table:
+        raise UsageError(f"--output must not be the table itself, got {path}")
+    return path
+
+
+def _stem(table: Path) -> str:
+    name = table.name
+    for ending in (".gz", ".csv", ".parquet", ".json", ".npz"):
+        name = name.removesuffix(ending)
+    return name

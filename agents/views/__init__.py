@@ -1,0 +1,1 @@
+"""What people read: live progress, the result of a run, status, dry run, doctor."""

@@ -1,0 +1,88 @@
+"""Print what a run would do: each step, why, with which inputs, and where each value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from agents.durations import words
+from agents.inputs import FoundInput, missing
+from agents.plan import Plan, PlannedStep
+from agents.strict_json import shown
+from agents.views.screen import heading, pairs, plain_table
+
+_ORIGIN_WORDS = {"params": "params", "manifest": "manifest", "default": "default"}
+
+
+def show_plan(
+    console: Console, plan: Plan, found: Sequence[Sequence[FoundInput]], obstacles: Sequence[str]
+) -> None:
+    """The plan for people. found: the inputs of each planned step; obstacles: why it cannot run."""
+    for obstacle in obstacles:
+        console.print(Text.assemble(("cannot start: ", "bold red"), obstacle), soft_wrap=True)
+    for planned, inputs in zip(plan.steps, found, strict=True):
+        _show_step(console, planned, inputs)
+    console.print(Text("\nDry run: nothing was started.", style="bold"))
+
+
+def _show_step(console: Console, planned: PlannedStep, inputs: Sequence[FoundInput]) -> None:
+    manifest = planned.manifest
+    console.print()
+    heading(console, f"Step {manifest.step}: {manifest.agent_name}")
+    rows = [
+        ("what", manifest.title or "-"),
+        ("why", planned.reason),
+        ("module", manifest.module),
+        ("limit", f"{words(planned.limit_s)} ({planned.limit_origin})"),
+    ]
+    for item in inputs:
+        where = f"found {item.path}" if item.path else f"MISSING: {missing(item)}"
+        rows.append((f"input {item.spec.name}", where))
+    rows += [("output", path) for path in manifest.outputs]
+    pairs(console, rows)
+    console.print()
+    table = plain_table("parameter", "value", "from")
+    for parameter in planned.parameters:
+        style = "" if parameter.origin == "default" else "bold"
+        value = shown(parameter.value, width=200)
+        table.add_row(parameter.name, Text(value, style=style), _ORIGIN_WORDS[parameter.origin])
+    console.print(table)
+
+
+def plan_document(
+    plan: Plan, found: Sequence[Sequence[FoundInput]], obstacles: Sequence[str]
+) -> dict[str, Any]:
+    """The plan for programs."""
+    return {
+        "start_step": plan.start,
+        "end_step": plan.end,
+        "obstacles": list(obstacles),
+        "steps": [
+            {
+                "step": planned.manifest.step,
+                "agent_name": planned.manifest.agent_name,
+                "title": planned.manifest.title,
+                "reason": planned.reason,
+                "module": planned.manifest.module,
+                "limit_s": planned.limit_s,
+                "limit_origin": planned.limit_origin,
+                "inputs": {
+                    item.spec.name: {
+                        "found": item.path is not None,
+                        "path": str(item.path) if item.path else None,
+                        "required": item.spec.required,
+                        "searched": [str(path) for path in item.searched],
+                    }
+                    for item in inputs
+                },
+                "outputs": list(planned.manifest.outputs),
+                "parameters": {
+                    p.name: {"value": p.value, "origin": p.origin} for p in planned.parameters
+                },
+            }
+            for planned, inputs in zip(plan.steps, found, strict=True)
+        ],
+    }

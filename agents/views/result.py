@@ -1,0 +1,214 @@
+"""The end of a run on stdout: the finding first, then the families, the notes, the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.text import Text
+
+from agents.attempt import Attempted
+from agents.durations import words
+from agents.runner import RunReport, StepReport
+from agents.views.screen import SEVERITY_STYLE, bullets, mark, pairs, plain_table
+from agents.workspace import Workspace
+from steps.contract import Estimate, FamilyResult, StepResult
+
+_SIGNAL_STYLE = {"strong": "green", "weak": "yellow", "none": "red", "leaked": "bold red"}
+_SIGNAL_WORDS = {
+    "strong": "there is something to predict here",
+    "weak": "there may be a little to predict here",
+    "none": "no signal: nothing here can be predicted better than by the mean",
+    "leaked": "the target is given away by features; these scores mean nothing for new rows",
+}
+_OUTCOME_WORDS = {
+    "complete": "done",
+    "no_signal": "done, no signal",
+    "halted": "stopped by a halt",
+    "interrupted": "interrupted",
+    "timeout": "timed out",
+}
+
+
+def show_run(console: Console, report: RunReport, workspace: Workspace) -> None:
+    """Everything that a person wants after a run."""
+    for step in report.steps:
+        show_step(console, step, workspace)
+        console.print()
+    rows = [("run", f"{report.run_id}: {report.state}, exit code {int(report.exit_code)}")]
+    if report.state != "complete":
+        rows.append(("why", report.message))
+    pairs(console, rows, indent=0)
+
+
+def show_step(console: Console, report: StepReport, workspace: Workspace) -> None:
+    """One step: what it found, or what went wrong and where to read on."""
+    last = report.last
+    if report.result is None or report.result.status == "failed":
+        _show_failure(console, report, workspace)
+    else:
+        show_result(console, report.result, last.verdict.outcome)
+    notes: list[Text | str] = [mark("warning", issue.message) for issue in last.verdict.issues]
+    if notes:
+        bullets(console, notes)
+    _show_files(console, last, report.result, workspace)
+
+
+def show_result(console: Console, result: StepResult, outcome: str) -> None:
+    """What a step says of itself, from its StepResult only."""
+    console.print(_headline(result, outcome))
+    if result.families:
+        console.print()
+        families_result(console, result)
+    if result.signal and result.signal.reasons:
+        console.print(Text("\nWhy this verdict", style="bold"))
+        bullets(console, list(result.signal.reasons))
+    notes = [(note, "") for note in result.notes]
+    notes += [(note, f"{name}: ") for name, f in result.families.items() for note in f.notes]
+    if notes:
+        console.print(Text("\nNotes", style="bold"))
+        lines: list[Text | str] = [mark(n.level, f"{where}{n.message}") for n, where in notes]
+        bullets(console, lines)
+    if result.what_next:
+        console.print(Text("\nNext", style="bold"))
+        for line in result.what_next:
+            console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def families_result(console: Console, result: StepResult) -> None:
+    """One row a family; the scores' 95 % intervals stand under them where the screen is narrow."""
+    wide = console.width >= 112
+    table = plain_table(
+        "family",
+        "CV R2",
+        "holdout R2",
+        "RMSE",
+        "MAE",
+        "trials",
+        "time",
+        right=("RMSE", "MAE", "time"),
+    )
+    for name, family in result.families.items():
+        winner = name == result.winner
+        label = Text(("* " if winner else "  ") + name, style="bold" if winner else "")
+        if family.severity != "ok" and family.status == "complete":
+            label.append(f"\n  {family.severity}", style=SEVERITY_STYLE[family.severity])
+        if family.status != "complete":
+            label.append(f"\n  {family.status}", style="red" if family.status == "failed" else "")
+            table.add_row(label, "-", "-", "-", "-", _trials(family), _time(family))
+            continue
+        errors = family.holdout or family.cv
+        table.add_row(
+            label,
+            _estimate(family.cv.r2 if family.cv else None, wide),
+            _estimate(family.holdout.r2 if family.holdout else None, wide),
+            _number(errors.rmse if errors else None),
+            _number(errors.mae if errors else None),
+            _trials(family),
+            _time(family),
+        )
+    console.print(table)
+    legend = ["[low, high]: 95 % confidence interval", "RMSE, MAE: holdout"]
+    if result.winner:
+        legend.insert(0, "*: winner, chosen by CV R2")
+    console.print(Text("  " + "; ".join(legend), style="dim"))
+    failures: list[Text | str] = [
+        Text.assemble((name, "bold"), f" {family.status}: {family.error}")
+        for name, family in result.families.items()
+        if family.error
+    ]
+    if failures:
+        console.print()
+        bullets(console, failures)
+
+
+def _headline(result: StepResult, outcome: str) -> Panel:
+    text = Text()
+    style = "green" if outcome == "complete" else "yellow"
+    if result.signal:
+        verdict = result.signal.verdict
+        style = _SIGNAL_STYLE[verdict]
+        text.append(f"Signal: {verdict}", style=f"bold {style}")
+        text.append(f" - {_SIGNAL_WORDS[verdict]}\n")
+    text.append(result.headline, style="bold")
+    title = f"step {result.step}: {_OUTCOME_WORDS.get(outcome, outcome)}"
+    return Panel(text, title=title, title_align="left", border_style=style, padding=(0, 1))
+
+
+def _show_failure(console: Console, report: StepReport, workspace: Workspace) -> None:
+    last = report.last
+    attempts = len(report.attempts)
+    text = Text(last.verdict.message, style="bold")
+    for earlier in report.attempts[:-1]:
+        text.append(f"\nattempt {earlier.spec.attempt}: {earlier.verdict.message}")
+    what = _OUTCOME_WORDS.get(last.verdict.outcome, "failed")
+    tries = f" after {attempts} attempts" if attempts > 1 else ""
+    title = f"step {last.spec.step} ({last.spec.agent_name}): {what}{tries}"
+    console.print(Panel(text, title=title, title_align="left", border_style="red", padding=(0, 1)))
+    if report.result and report.result.families:
+        families_result(console, report.result)
+    asked = last.verdict.outcome in {"bad_input", "usage", "blocked", "halted", "interrupted"}
+    tail = [] if asked else log_tail(last.log_path)
+    if tail:
+        console.print(Text(f"The end of {workspace.shown(last.log_path)}", style="bold"))
+        for line in tail:
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
+
+
+def _show_files(
+    console: Console, last: Attempted, result: StepResult | None, workspace: Workspace
+) -> None:
+    rows = [(output.path, _size(output.bytes)) for output in (result.outputs if result else ())]
+    console.print(Text(f"\nFiles in {workspace.root}", style="bold"), soft_wrap=True)
+    rows.append((workspace.shown(last.log_path), "what the step printed"))
+    pairs(console, [(path, size) for path, size in rows])
+    console.print(Text(f"  took {words(last.ending.duration_s)}", style="dim"))
+
+
+def log_tail(path: Path, lines: int = 12) -> list[str]:
+    """The last lines of a log, escape sequences made harmless; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 8192))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    kept = [line.rstrip()[:300] for line in text.splitlines() if line.strip()][-lines:]
+    return ["".join(c if c.isprintable() else " " for c in line) for line in kept]
+
+
+def _estimate(estimate: Estimate | None, wide: bool) -> str:
+    if estimate is None:
+        return "-"
+    if estimate.ci95 is None:
+        return f"{estimate.value:.4f}"
+    low, high = estimate.ci95
+    joint = " " if wide else "\n"
+    return f"{estimate.value:.4f}{joint}[{low:.3f}, {high:.3f}]"
+
+
+def _number(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.value:.4g}"
+
+
+def _trials(family: FamilyResult) -> str:
+    parts = [str(family.trials_complete)]
+    if family.trials_pruned:
+        parts.append(f"{family.trials_pruned} pruned")
+    if family.trials_failed:
+        parts.append(f"{family.trials_failed} failed")
+    return "\n".join(parts)
+
+
+def _time(family: FamilyResult) -> str:
+    return words(family.training_s)
+
+
+def _size(size: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"

@@ -1,0 +1,94 @@
+"""Print what --status gathered: the run that is on or was last, and what to do next."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from agents.durations import words
+from agents.status import AttemptStatus, RunStatus, Status
+from agents.views.live import families_table
+from agents.views.result import show_result
+from agents.views.run_view import progress_line
+from agents.views.screen import heading, pairs, plain_table
+from agents.workspace import Workspace
+
+_STATE_STYLE = {
+    "running": "cyan",
+    "complete": "green",
+    "failed": "red",
+    "halted": "yellow",
+    "interrupted": "yellow",
+}
+
+
+def show_status(console: Console, status: Status) -> None:
+    """The whole of --status."""
+    workspace = Workspace(status.workspace)
+    if status.run is None:
+        console.print(Text("Nothing has run here yet.", style="bold"))
+    else:
+        _show_run(console, status.run, status, workspace)
+    if status.policy_problem:
+        console.print(Text(f"policy problem: {status.policy_problem}", style="red"), soft_wrap=True)
+    if status.halt:
+        console.print(Text(f"halt: {status.halt}", style="yellow"), soft_wrap=True)
+    console.print()
+    heading(console, "Next")
+    for line in status.next_steps:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _show_run(console: Console, run: RunStatus, status: Status, workspace: Workspace) -> None:
+    style = _STATE_STYLE.get(run.state, "")
+    code = "" if run.exit_code is None else f", exit code {run.exit_code}"
+    head = Text.assemble((run.state, f"bold {style}"), code)
+    took_s = ((run.ended_at or status.now) - run.started_at).total_seconds()
+    running = run.state == "running"
+    head.append(f"\nbegan {run.started_at:%Y-%m-%d %H:%M:%S}")
+    if running or run.ended_at:
+        head.append(f", {'for' if running else 'took'} {words(max(0.0, took_s))}")
+    if run.message and run.state != "complete":
+        head.append(f"\n{run.message}")
+    if running:
+        head.append(f"\nwatcher: pid {run.watcher.pid} on {run.watcher.host}")
+    title = f"run {run.run_id}" + ("" if run.kind == "pipeline" else f" ({run.kind})")
+    console.print(Panel(head, title=title, title_align="left", border_style=style, padding=(0, 1)))
+    table = plain_table("step", "name", "attempt", "outcome", "time")
+    for attempt in run.attempts:
+        table.add_row(
+            str(attempt.step),
+            attempt.agent_name,
+            str(attempt.attempt),
+            attempt.outcome or run.state,
+            words(attempt.duration_s) if attempt.duration_s is not None else "",
+        )
+    if run.attempts:
+        console.print(table)
+        _show_last(console, run.attempts[-1], running, workspace)
+    for event in run.events:
+        console.print(Text(f"  {event['code']}: {event['message']}", style="dim"), soft_wrap=True)
+
+
+def _show_last(
+    console: Console, attempt: AttemptStatus, running: bool, workspace: Workspace
+) -> None:
+    console.print()
+    progress = attempt.progress
+    if running and progress is not None:
+        trials = sum(family.trials for family in progress.families.values())
+        done = sum(family.finished for family in progress.families.values())
+        console.print(progress_line(progress, done, trials))
+        if progress.families:
+            console.print(families_table(progress))
+    if attempt.result is not None and attempt.result.status != "failed":
+        show_result(console, attempt.result, attempt.outcome or "")
+    elif attempt.message:
+        console.print(Text(attempt.message), soft_wrap=True)
+    rows = [("log", workspace.shown(attempt.log_path))]
+    if attempt.result is not None:
+        rows += [(output.path, f"{output.bytes} bytes") for output in attempt.result.outputs]
+    console.print()
+    heading(console, f"Files in {workspace.root}")
+    pairs(console, rows)

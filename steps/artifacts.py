@@ -1,0 +1,148 @@
+"""Checkpoints with their sidecars: publish a whole run at once, open only what verifies.
+
+A run's models are laid out in a version folder; `models/<agent>` is a symbolic link to the version
+in force. Publishing is one rename of that link: readers see the old run's files or the new run's,
+never a mixture. A checkpoint is opened only through its sidecar, and only if its SHA-256 matches.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from steps.contract import Scores, Signal
+from steps.files import sha256_file, sha256_text, write_text_atomic
+from steps.policies import validation_message
+
+SIDECAR = "best_model.meta.json"
+VERSIONS = ".versions"
+VERSIONS_KEPT = 5
+
+
+class ArtifactError(ValueError):
+    """An artifact that must not be used; the message names the file and what is wrong with it."""
+
+
+class Sidecar(BaseModel):
+    """Everything that a checkpoint means. checkpoint_path: from the workspace."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    created_at: datetime
+    model_type: str
+    checkpoint_path: str
+    checkpoint_format: str
+    checkpoint_sha256: str
+    target: str
+    feature_names: tuple[str, ...]
+    feature_schema_hash: str
+    preprocessing: dict[str, Any]
+    params: dict[str, Any]
+    rounds: int
+    versions: dict[str, str]
+    metrics: dict[Literal["cv", "holdout"], Scores]
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A checkpoint whose hash has been checked, and its sidecar."""
+
+    sidecar: Sidecar
+    checkpoint: Path
+
+
+def feature_schema_hash(feature_names: tuple[str, ...]) -> str:
+    """SHA-256 of the feature names in their order."""
+    return sha256_text("\n".join(feature_names))
+
+
+def write_sidecar(sidecar: Sidecar, folder: Path) -> Path:
+    """Write a sidecar into a folder that holds its checkpoint."""
+    path = folder / SIDECAR
+    write_text_atomic(path, sidecar.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def version_folder(workspace: Path, version: str) -> Path:
+    """An empty folder to lay a run's models out in, on the same file system as the link."""
+    folder = workspace / "models" / VERSIONS / version
+    if folder.exists():
+        shutil.rmtree(folder)  # an attempt of the same name that was killed before it published
+    folder.mkdir(parents=True)
+    return folder
+
+
+def publish(workspace: Path, agent_name: str, version: Path) -> None:
+    """Put a version folder in force by one rename; keep the last few versions."""
+    link = workspace / "models" / agent_name
+    _sync_tree(version)
+    if link.is_dir() and not link.is_symlink():
+        # A copy of a workspace has a plain folder here: it becomes a version like any other.
+        link.rename(version.parent / f"adopted-before-{version.name}")
+    temporary = link.with_name(f".{agent_name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
+    temporary.replace(link)
+    _drop_old_versions(version)
+
+
+def open_artifact(workspace: Path, sidecar_path: Path) -> Artifact:
+    """Read a sidecar and verify its checkpoint; raises ArtifactError naming what is wrong.
+
+    The link is resolved once, so sidecar and checkpoint are of one run even while another
+    publishes.
+    """
+    if not sidecar_path.is_file():
+        raise ArtifactError(f"{sidecar_path}: no such model; run step 5 first")
+    folder = sidecar_path.parent.resolve()
+    path = folder / sidecar_path.name
+    try:
+        sidecar = Sidecar.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ArtifactError(f"{path}: not a sidecar: {validation_message(error)}") from None
+    expected = feature_schema_hash(sidecar.feature_names)
+    if sidecar.feature_schema_hash != expected:
+        raise ArtifactError(
+            f"{path}: feature_schema_hash is {sidecar.feature_schema_hash}, "
+            f"the feature names give {expected}"
+        )
+    stated = Path(sidecar.checkpoint_path)
+    if stated.is_absolute() or ".." in stated.parts:
+        raise ArtifactError(f"{path}: checkpoint_path leaves the workspace: {stated}")
+    if (workspace / stated).parent.resolve() != folder:
+        raise ArtifactError(f"{path}: checkpoint_path {stated} does not lie beside its sidecar")
+    checkpoint = folder / stated.name
+    if checkpoint.is_symlink() or not checkpoint.is_file():
+        raise ArtifactError(f"{checkpoint}: the checkpoint named by its sidecar is missing")
+    sha256 = sha256_file(checkpoint)
+    if sha256 != sidecar.checkpoint_sha256:
+        raise ArtifactError(
+            f"{checkpoint}: SHA-256 is {sha256}, its sidecar says {sidecar.checkpoint_sha256}; "
+            "the file is not the one that was trained"
+        )
+    return Artifact(sidecar, checkpoint)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _drop_old_versions(current: Path) -> None:
+    versions = [p for p in current.parent.iterdir() if p.is_dir() and p != current]
+    versions.sort(key=lambda p: p.stat().st_mtime)
+    for old in versions[: max(0, len(versions) + 1 - VERSIONS_KEPT)]:
+        shutil.rmtree(old)

@@ -1,0 +1,1 @@
+"""Step 5: compare four model families on one table; say whether there is anything to predict."""

@@ -1,0 +1,45 @@
+"""catboost's search space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from gpu.params import CatBoostParams
+from steps.step5_training.families.base import FamilySpec, SearchSpace
+from steps.step5_training.settings import Settings
+
+
+def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
+    del settings, n_rows
+    return {
+        "learning_rate": FloatDistribution(0.03, 0.3, log=True),
+        # The authors advise 4 to 10, with 6 to 8 most often best; each level doubles the leaves.
+        "depth": IntDistribution(4, 8),
+        "l2_leaf_reg": FloatDistribution(1.0, 30.0, log=True),
+        "random_strength": FloatDistribution(0.1, 10.0, log=True),
+        "bagging_temperature": FloatDistribution(0.0, 1.0),
+    }
+
+
+def _complete(values: Mapping[str, Any], settings: Settings) -> CatBoostParams:
+    return CatBoostParams(
+        **values,
+        border_count=254,
+        n_estimators=settings.n_estimators,
+        early_stopping_rounds=settings.early_stopping_rounds,
+    )
+
+
+SPEC = FamilySpec(
+    family="catboost",
+    search_space=_search_space,
+    complete=_complete,
+    rounds_param="n_estimators",
+    sources=(
+        "CatBoost documentation, Parameter tuning",
+        "Prokhorenkova et al. 2018, CatBoost: unbiased boosting with categorical features",
+    ),
+)

@@ -1,0 +1,47 @@
+"""lightgbm's search space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from gpu.params import LightGBMParams
+from steps.step5_training.families.base import FamilySpec, SearchSpace
+from steps.step5_training.settings import Settings
+
+
+def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
+    del settings
+    # A leaf needs rows: on small tables more leaves than this only memorise.
+    most_leaves = int(min(255, max(16, n_rows // 20)))
+    return {
+        "learning_rate": FloatDistribution(0.02, 0.3, log=True),
+        "num_leaves": IntDistribution(8, most_leaves, log=True),
+        "min_data_in_leaf": IntDistribution(5, 200, log=True),
+        "feature_fraction": FloatDistribution(0.5, 1.0),
+        "bagging_fraction": FloatDistribution(0.5, 1.0),
+        "lambda_l2": FloatDistribution(1e-3, 10.0, log=True),
+    }
+
+
+def _complete(values: Mapping[str, Any], settings: Settings) -> LightGBMParams:
+    return LightGBMParams(
+        **values,
+        max_bin=255,
+        n_estimators=settings.n_estimators,
+        early_stopping_rounds=settings.early_stopping_rounds,
+    )
+
+
+SPEC = FamilySpec(
+    family="lightgbm",
+    search_space=_search_space,
+    complete=_complete,
+    rounds_param="n_estimators",
+    sources=(
+        "LightGBM documentation, Parameters Tuning",
+        "Optuna's LightGBMTuner (Ozaki et al.): feature and bagging fractions, leaves, L2",
+    ),
+)

@@ -1,0 +1,148 @@
+"""`python -m steps.step5_training.predict`: score new rows with the winner, in a worker process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from gpu.host.devices import MIB, detect_devices, plan_slots
+from gpu.host.leases import LeaseQueue
+from gpu.host.pool import JobEnded, Pool
+from gpu.params import FAMILIES, Family
+from gpu.protocol import Outcome, PredictDone, PredictRows, TrainFailed
+from steps.artifacts import SIDECAR, Artifact, ArtifactError, open_artifact
+from steps.contract import Output, StepRequest, StepResult
+from steps.entry import run_step, stop_requested
+from steps.errors import StepRefused
+from steps.files import atomic_writer, sha256_file
+from steps.policies import load_policy
+from steps.step5_training.evaluate import Vector
+from steps.tables import EncodedRows, TableError, TableSchema, encode_rows
+
+WAIT_S = 0.25
+
+
+def predict(request: StepRequest) -> StepResult:
+    """Write one prediction a row, in the order of the table, beside the rows' identifiers.
+
+    params: {"table": path, "output": path}. Status no_signal, and no file, when the model's own
+    verdict is that there is nothing to predict.
+    """
+    workspace = Path(request.workspace)
+    table, output = Path(request.params["table"]), Path(request.params["output"])
+    try:
+        artifact = open_artifact(workspace, workspace / "models" / "reinforcement" / SIDECAR)
+        if artifact.sidecar.signal.verdict == "none":
+            return _refused(request, artifact)
+        schema = TableSchema.model_validate(artifact.sidecar.preprocessing["table"])
+        rows = encode_rows(table, schema)
+    except (ArtifactError, TableError) as error:
+        raise StepRefused("bad_input", str(error)) from error
+    scratch = Path(request.out_dir) / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        predictions = _score(artifact, rows, scratch, Path(request.policy_path))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if output.resolve() == table.resolve():
+        raise StepRefused("bad_input", f"{output}: the output would replace the table itself")
+    _write(output, rows, predictions, artifact.sidecar.target)
+    sidecar = artifact.sidecar
+    return StepResult(
+        run_id=request.run_id,
+        step=request.step,
+        attempt=request.attempt,
+        status="complete",
+        headline=(
+            f"{rows.n_rows} rows scored with {sidecar.model_type} of run {sidecar.run_id} "
+            f"(signal {sidecar.signal.verdict}): {output}"
+        ),
+        outputs=(
+            Output(path=str(output), sha256=sha256_file(output), bytes=output.stat().st_size),
+        ),
+        signal=sidecar.signal,
+        notes=rows.notes,
+    )
+
+
+def _score(artifact: Artifact, rows: EncodedRows, scratch: Path, policy_path: Path) -> Vector:
+    sidecar = artifact.sidecar
+    np.save(scratch / "rows.npy", rows.X)
+    preprocessing = sidecar.preprocessing
+    job = PredictRows(
+        id="predict",
+        family=_family(sidecar.model_type),
+        checkpoint_path=str(artifact.checkpoint),
+        checkpoint_sha256=sidecar.checkpoint_sha256,
+        preprocessing=preprocessing["model"],
+        kinds=tuple(preprocessing["kinds"]),
+        levels=tuple(preprocessing["levels"]),
+        rows_path=str(scratch / "rows.npy"),
+        predictions_path=str(scratch / "predictions.npy"),
+    )
+    use_gpus = load_policy(policy_path).training.use_gpus
+    plan = plan_slots(detect_devices(os.environ, use_gpus), slots=0, table_mib=rows.X.nbytes / MIB)
+    with Pool(LeaseQueue(plan.devices), threads=plan.threads, limit=1) as pool:
+        outcome = _outcome(pool, job)
+    match outcome:
+        case PredictDone():
+            scores: Vector = np.load(scratch / "predictions.npy")
+            return scores
+        case TrainFailed(kind="oom"):
+            raise MemoryError(outcome.message)
+        case TrainFailed(kind="bad_job"):
+            raise StepRefused("bad_input", outcome.message)
+        case _:
+            raise StepRefused("internal", str(getattr(outcome, "message", outcome)))
+
+
+def _outcome(pool: Pool, job: PredictRows) -> Outcome:
+    started = False
+    while True:
+        if stop_requested():
+            raise StepRefused("blocked", "the watcher asked to stop")
+        started = started or pool.try_start(job)
+        for event in pool.wait(WAIT_S):
+            if isinstance(event, JobEnded):
+                return event.outcome
+
+
+def _write(output: Path, rows: EncodedRows, predictions: Vector, target: str) -> None:
+    columns = dict(rows.row_ids) or {"row": pa.array(np.arange(1, rows.n_rows + 1))}
+    name = f"predicted_{target}"
+    while name in columns:
+        name += "_"
+    with atomic_writer(output) as file:
+        csv.write_csv(pa.table({**columns, name: predictions}), file)
+
+
+def _refused(request: StepRequest, artifact: Artifact) -> StepResult:
+    sidecar = artifact.sidecar
+    return StepResult(
+        run_id=request.run_id,
+        step=request.step,
+        attempt=request.attempt,
+        status="no_signal",
+        headline=(
+            f"Prediction refused: run {sidecar.run_id} found no signal in {sidecar.target}. "
+            f"{sidecar.signal.reasons[0]}."
+        ),
+        signal=sidecar.signal,
+    )
+
+
+def _family(name: str) -> Family:
+    for family in FAMILIES:
+        if family == name:
+            return family
+    raise StepRefused("bad_input", f"the sidecar names an unknown model type {name!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_step(predict))

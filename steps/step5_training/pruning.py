@@ -1,0 +1,37 @@
+"""Derive the rule by which a worker stops a hopeless trial, from the complete trials so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpu.protocol import PruneRule
+
+FEWEST_COMPLETE = 3
+FACTOR = 1.5
+
+
+def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
+    """complete: R2 of each complete trial on each fold, (n_trials, n_folds). None while too few.
+
+    sigma is the residual standard deviation of score = trial effect + fold effect, estimated from
+    the better half of the trials: failed experiments have wild folds and would hide the noise that
+    matters near the best.
+    """
+    if len(complete) < FEWEST_COMPLETE:
+        return None
+    scores = np.asarray(complete, dtype=np.float64)
+    means = scores.mean(axis=1)
+    keep = max(FEWEST_COMPLETE, (len(scores) + 1) // 2)
+    better = scores[np.argsort(-means, kind="stable")[:keep]]
+    residuals = (
+        better
+        - better.mean(axis=1, keepdims=True)
+        - better.mean(axis=0, keepdims=True)
+        + better.mean()
+    )
+    freedom = (better.shape[0] - 1) * (better.shape[1] - 1)
+    sigma = float(np.sqrt(np.sum(residuals**2) / freedom))
+    best = scores[int(np.argmax(means))]
+    return PruneRule(reference=tuple(float(r2) for r2 in best), sigma=sigma, factor=FACTOR)

@@ -1,0 +1,162 @@
+"""The story of Step 5: read, refuse or warn, split, search, refit, judge, publish."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu.host.devices import MIB, detect_devices, plan_slots
+from gpu.host.leases import LeaseQueue
+from gpu.host.pool import Pool
+from steps.contract import Note, StepRequest, StepResult
+from steps.errors import StepRefused
+from steps.policies import LivePolicy
+from steps.step5_training.ensemble import compare_blend
+from steps.step5_training.evaluate import evaluate
+from steps.step5_training.final_fit import Places
+from steps.step5_training.folds import Splits, draw_folds
+from steps.step5_training.layout import lay_out
+from steps.step5_training.orders import Desk
+from steps.step5_training.preflight import LeakFinding, check_table, find_leaks
+from steps.step5_training.progress import ProgressFile
+from steps.step5_training.report import Judged, halted_result, publish_run
+from steps.step5_training.scheduler import Comparison, Scheduler
+from steps.step5_training.settings import Settings, SettingsError, read_settings
+from steps.step5_training.signal import compare_winner, judge_signal
+from steps.step5_training.storage import StudyStorageError, open_storage
+from steps.step5_training.studies import Studies, open_studies
+from steps.tables import Table, TableError, read_table
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A table that is fit to train on. Its matrix is on disk; table.X is not kept in memory."""
+
+    table: Table
+    splits: Splits
+    notes: tuple[Note, ...]
+    leaks: tuple[LeakFinding, ...]
+    folder: Path
+
+
+def run(request: StepRequest) -> StepResult:
+    """Compare the families on one table; see docs/step5.md for the whole account."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    started = time.monotonic()
+    progress = ProgressFile(request)
+    out_dir = Path(request.out_dir)
+    try:
+        settings = read_settings(request.params)
+        progress.phase("reading the table")
+        prepared = _prepare(settings, request, out_dir)
+        progress.phase("opening the studies")
+        storage_folder = Path(request.workspace) / "optuna_studies"
+        storage = open_storage(settings.study_storage, storage_folder)
+        policy = LivePolicy(Path(request.policy_path))
+        studies = open_studies(
+            storage,
+            settings,
+            policy.current,
+            prepared.table,
+            prepared.splits,
+            request.run_id,
+            storage_folder,
+        )
+        progress.phase("searching")
+        comparison = _search(studies, settings, policy, prepared, request, progress, started)
+        if comparison.stopped is not None:
+            return halted_result(request, comparison.stopped, studies)
+        progress.phase("judging")
+        judged = _judge(studies, comparison, prepared, settings)
+        progress.phase("publishing")
+        return publish_run(request, policy.current, settings, prepared.table, studies, judged)
+    except (TableError, SettingsError) as error:
+        raise StepRefused("bad_input", str(error)) from error
+    except StudyStorageError as error:
+        raise StepRefused("usage", str(error)) from error
+    finally:
+        shutil.rmtree(out_dir / "scratch", ignore_errors=True)
+
+
+def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepared:
+    table = read_table(Path(request.inputs["survivors"]), settings.table_options())
+    log.info("table: %d rows, %d features, target %s", len(table.y), table.n_features, table.target)
+    notes = check_table(
+        table,
+        n_folds=settings.k_folds,
+        holdout_fraction=settings.holdout_fraction,
+        split=settings.split,
+    )
+    for note in (*table.notes, *notes):
+        log.info("%s: %s", note.level, note.message)
+    splits = draw_folds(
+        len(table.y),
+        split=settings.split,
+        n_folds=settings.k_folds,
+        holdout_fraction=settings.holdout_fraction,
+        seed=settings.seed,
+        time=table.time,
+        group=table.group,
+    )
+    folder = lay_out(table, splits, out_dir / "scratch" / "table")
+    return Prepared(table, splits, (*table.notes, *notes), find_leaks(table), folder)
+
+
+def _search(
+    studies: Studies,
+    settings: Settings,
+    policy: LivePolicy,
+    prepared: Prepared,
+    request: StepRequest,
+    progress: ProgressFile,
+    started: float,
+) -> Comparison:
+    use_gpus = policy.current.training.use_gpus
+    plan = plan_slots(
+        detect_devices(os.environ, use_gpus),
+        slots=settings.slots,
+        table_mib=prepared.table.X.nbytes / MIB,
+    )
+    log.info("placing trials on %s", plan.reason)
+    budget = settings.time_budget_minutes
+    with Pool(LeaseQueue(plan.devices), threads=plan.threads) as pool:
+        return Scheduler(
+            studies.by_family,
+            pool,
+            Places(prepared.folder, Path(request.out_dir) / "scratch" / "fits"),
+            n_folds=settings.k_folds,
+            seed=settings.seed,
+            slots=len(plan.devices),
+            orders=Desk(policy, Path(request.workspace), tuple(studies.by_family)),
+            report=progress.families,
+            deadline=None if budget is None else started + budget * 60,
+        ).run()
+
+
+def _judge(
+    studies: Studies, comparison: Comparison, prepared: Prepared, settings: Settings
+) -> Judged:
+    """Score every family that has a model; the winner is chosen by cross-validation alone."""
+    y, splits = prepared.table.y, prepared.splits
+    out_of_fold, holdout = studies.predictions(comparison, len(y), splits.holdout_rows)
+    if not out_of_fold:
+        return Judged(comparison, prepared.notes)
+    cv = evaluate(y, out_of_fold, [fold.val_rows for fold in splits.folds], settings.seed)
+    held = evaluate(y, holdout, [splits.holdout_rows], settings.seed)
+    with_model = [family for family in comparison.fits if family in out_of_fold]
+    winner = max(with_model, key=lambda family: cv.scores[family].r2.value)
+    signals = {
+        family: judge_signal(cv.scores[family], held.scores[family], prepared.leaks)
+        for family in out_of_fold
+    }
+    notes = list(prepared.notes)
+    if len(out_of_fold) > 1:
+        notes.append(compare_winner(winner, cv.r2_samples))
+        notes.append(compare_blend(winner, y, out_of_fold, holdout, splits.holdout_rows))
+    return Judged(comparison, tuple(notes), cv, held, winner, signals)

@@ -1,0 +1,297 @@
+"""Run the trials of all families, and their final fits, over one lease queue.
+
+Each study asks for a batch and waits for all of it; while one waits, the others keep the devices
+busy. The family with the most work left goes first, so that no study is left alone at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gpu.host.pool import Event, FoldFitted, JobEnded, JobStarted, Pool
+from gpu.params import Family
+from gpu.protocol import FinalFit, FitDone, TrainFailed, TrainTrial, TrialDone
+from steps.contract import FamilyProgress, TrialNow
+from steps.step5_training.final_fit import Places, final_fit_job
+from steps.step5_training.study import FamilyStudy, Planned
+
+POLL_S = 0.25
+# Final fits are expected to take this many times their estimate when a time budget is kept.
+RESERVE_FACTOR = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What people want at this moment: stop everything (why), and families switched off (why)."""
+
+    stop: str | None = None
+    families_off: Mapping[Family, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the search came to.
+
+    fits: final fits by family. switched_off: families that people switched off meanwhile, and why.
+    stopped: why everything ended early.
+    """
+
+    fits: dict[Family, tuple[FinalFit, FitDone | TrainFailed]]
+    switched_off: dict[Family, str]
+    training_s: dict[Family, float]
+    stopped: str | None
+    out_of_time: bool
+
+
+@dataclass(slots=True)
+class _Live:
+    """A trial or final fit that is running or waiting for a device."""
+
+    family: Family
+    job: TrainTrial | FinalFit
+    planned: Planned | None
+    device: str = ""
+    folds_done: int = 0
+
+
+class Scheduler:
+    """Drives studies and pool until every study is finished, time is up, or people say stop."""
+
+    def __init__(
+        self,
+        studies: Mapping[Family, FamilyStudy],
+        pool: Pool,
+        places: Places,
+        *,
+        n_folds: int,
+        seed: int,
+        slots: int,
+        orders: Callable[[], Orders],
+        report: Callable[[dict[str, FamilyProgress], float | None, str], None],
+        deadline: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._studies = dict(studies)
+        self._pool = pool
+        self._places = places
+        self._n_folds = n_folds
+        self._seed = seed
+        self._slots = slots
+        self._orders = orders
+        self._report = report
+        self._deadline = deadline
+        self._clock = clock
+        self._queues: dict[Family, deque[_Live]] = {family: deque() for family in studies}
+        self._live: dict[str, _Live] = {}
+        self._fits: dict[Family, tuple[FinalFit, FitDone | TrainFailed]] = {}
+        self._fit_queued: set[Family] = set()
+        self._off: dict[Family, str] = {}
+        self._training_s = dict.fromkeys(studies, 0.0)
+        self._fold_s: dict[Family, list[float]] = {family: [] for family in studies}
+        self._out_of_time = False
+        self._waited_since: float | None = None
+
+    def run(self) -> Comparison:
+        """Search, then refit the best trial of each family as soon as its study has ended."""
+        stopped = None
+        while not self._finished():
+            orders = self._orders()
+            if orders.stop is not None:
+                stopped = orders.stop
+                self._cancel(lambda _: True, orders.stop)
+                break
+            for family, reason in orders.families_off.items():
+                self._switch_off(family, reason)
+            self._keep_time()
+            self._fill()
+            for event in self._pool.wait(POLL_S):
+                self._take(event)
+            self._report(self._progress(), self.time_left_s(), self._message())
+        return Comparison(self._fits, self._off, self._training_s, stopped, self._out_of_time)
+
+    def time_left_s(self) -> float | None:
+        """Estimate of the time to the end; None until every family has fitted a fold."""
+        work = [self._work_left_s(family) for family in self._studies]
+        if any(seconds is None for seconds in work):
+            left = None
+        else:
+            left = sum(seconds or 0.0 for seconds in work) / self._slots
+        if self._deadline is None:
+            return left
+        to_deadline = max(0.0, self._deadline - self._clock())
+        return to_deadline if left is None else min(left, to_deadline)
+
+    def _finished(self) -> bool:
+        return all(
+            study.remaining == 0 and not study.pending and self._fit_settled(family)
+            for family, study in self._studies.items()
+        )
+
+    def _fit_settled(self, family: Family) -> bool:
+        settled = family in self._fits or family in self._off
+        return settled or self._studies[family].best is None
+
+    def _fill(self) -> None:
+        """Give free devices to the family with the most work left, until none is free."""
+        while True:
+            for family, study in self._studies.items():
+                if not self._queues[family]:
+                    self._enqueue(family, study)
+            waiting = [family for family, queue in self._queues.items() if queue]
+            if not waiting:
+                return
+            family = max(waiting, key=self._urgency)
+            live = self._queues[family][0]
+            if not self._pool.try_start(live.job):
+                self._note_wait()
+                return
+            self._waited_since = None
+            self._queues[family].popleft()
+            self._live[live.job.id] = live
+
+    def _enqueue(self, family: Family, study: FamilyStudy) -> None:
+        for planned in study.ask():
+            job = TrainTrial(
+                id=f"{family}-{planned.number}",
+                family=family,
+                trial_number=planned.number,
+                params=planned.record,
+                table=str(self._places.table),
+                folds=tuple(range(self._n_folds)),
+                seed=self._seed,
+                predictions_path=str(study.predictions_path(planned.position)),
+                prune=planned.prune,
+            )
+            self._queues[family].append(_Live(family, job, planned))
+        ended = study.remaining == 0 and not study.pending
+        if ended and study.best is not None and family not in self._fit_queued:
+            self._fit_queued.add(family)
+            fit = final_fit_job(study.best, family, self._places, self._seed)
+            self._queues[family].append(_Live(family, fit, None))
+
+    def _urgency(self, family: Family) -> float:
+        left = self._work_left_s(family)
+        return float("inf") if left is None else left
+
+    def _work_left_s(self, family: Family) -> float | None:
+        study = self._studies[family]
+        if family in self._fits or family in self._off:
+            return 0.0
+        if not self._fold_s[family]:
+            return None if study.remaining else 0.0
+        # A resumed study knows its durations from the trials before.
+        trial_s = self._training_s[family] / max(1, self._told(family))
+        return study.remaining * (trial_s or self._fit_estimate_s(family)) + self._fit_estimate_s(
+            family
+        )
+
+    def _told(self, family: Family) -> int:
+        return len(self._studies[family].finished)
+
+    def _fit_estimate_s(self, family: Family) -> float:
+        """A final fit sees more rows than a fold; its rounds are those of the best trial."""
+        best = self._studies[family].best
+        seconds = [s.duration_s for s in best.scores] if best else self._fold_s[family]
+        if not seconds:
+            return 0.0
+        return sum(seconds) / len(seconds) * self._n_folds / max(1, self._n_folds - 1)
+
+    def _keep_time(self) -> None:
+        """When only the final fits still fit into the time budget, end the search."""
+        if self._deadline is None or self._out_of_time:
+            return
+        fits = [self._fit_estimate_s(f) for f in self._studies if f not in self._fits]
+        rounds = -(-len(fits) // self._slots)
+        reserve = RESERVE_FACTOR * max([sum(fits) / self._slots, *fits, 0.0]) + 1.5 * rounds
+        if self._clock() + reserve < self._deadline:
+            return
+        self._out_of_time = True
+        for study in self._studies.values():
+            if study.remaining:
+                study.stopped = "time budget used up"
+        self._cancel(lambda live: live.planned is not None, "time budget used up")
+
+    def _switch_off(self, family: Family, reason: str) -> None:
+        study = self._studies.get(family)
+        if study is None or family in self._fits or family in self._off:
+            return
+        study.stopped = reason
+        self._off[family] = reason
+        self._fit_queued.add(family)
+        self._cancel(lambda live: live.family == family, reason)
+
+    def _cancel(self, which: Callable[[_Live], bool], reason: str) -> None:
+        """End running and waiting jobs; their trials are due again when the study is resumed."""
+        for queue in self._queues.values():
+            for live in [live for live in queue if which(live)]:
+                queue.remove(live)
+                if live.planned is not None:
+                    self._studies[live.family].interrupt(live.planned)
+        for job_id in [job_id for job_id, live in self._live.items() if which(live)]:
+            self._pool.cancel(job_id, reason)
+        for event in self._pool.wait(0):
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case JobStarted():
+                self._live[event.job.id].device = event.device
+                self._live[event.job.id].folds_done = 0
+            case FoldFitted():
+                live = self._live[event.job.id]
+                live.folds_done += 1
+                self._fold_s[live.family].append(event.reply.score.duration_s)
+            case JobEnded():
+                self._end(self._live.pop(event.job.id), event)
+
+    def _end(self, live: _Live, event: JobEnded) -> None:
+        study = self._studies[live.family]
+        self._training_s[live.family] += event.wall_s
+        match live.planned, event.outcome:
+            case Planned() as planned, TrainFailed(kind="cancelled"):
+                study.interrupt(planned)
+            case Planned() as planned, (TrialDone() | TrainFailed()) as outcome:
+                study.tell(planned, outcome, event.wall_s)
+            case None, (FitDone() | TrainFailed()) as outcome:
+                assert isinstance(live.job, FinalFit)  # noqa: S101  # only fits have no plan
+                self._fits.setdefault(live.family, (live.job, outcome))
+            case _:
+                raise TypeError(f"{live.job.id} was answered by {type(event.outcome).__name__}")
+
+    def _note_wait(self) -> None:
+        if not self._live and self._waited_since is None:
+            self._waited_since = self._clock()
+
+    def _message(self) -> str:
+        if self._waited_since is None or self._live:
+            return ""
+        waited = self._clock() - self._waited_since
+        return f"waiting for a device that another run holds ({waited:.0f} s)"
+
+    def _progress(self) -> dict[str, FamilyProgress]:
+        return {family: self._family_progress(family) for family in self._studies}
+
+    def _family_progress(self, family: Family) -> FamilyProgress:
+        study = self._studies[family]
+        states = [trial.state.name for trial in study.finished]
+        running = tuple(
+            TrialNow(
+                trial=live.planned.position + 1 if live.planned else study.trials,
+                fold=live.folds_done,
+                folds=self._n_folds if live.planned else 0,
+                device=live.device,
+            )
+            for live in self._live.values()
+            if live.family == family
+        )
+        return FamilyProgress(
+            trials=study.trials,
+            complete=states.count("COMPLETE"),
+            pruned=states.count("PRUNED"),
+            failed=states.count("FAIL"),
+            best=study.best.mean_r2 if study.best else None,
+            running=running,
+        )

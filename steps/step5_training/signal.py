@@ -1,0 +1,78 @@
+"""Say whether there is anything to predict: strong, weak, none, or leaked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from steps.contract import Note, Scores, Signal
+from steps.step5_training.evaluate import Vector
+from steps.step5_training.preflight import LeakFinding
+
+# Below this share of the variance a score is of no use, however surely it is above zero.
+SMALLEST_USEFUL_R2 = 0.001
+STRONG_R2 = 0.1
+TOO_GOOD_R2 = 0.999
+
+
+def judge_signal(cv: Scores, holdout: Scores, leaks: Sequence[LeakFinding]) -> Signal:
+    """The verdict on the winner.
+
+    leaked: features that give the target away, or a holdout R2 over 0.999. none: the 95 %
+    interval of R2 reaches zero in cross-validation or on the holdout, or R2 is under 0.001.
+    strong: both are at least 0.1.
+    """
+    named = tuple(dict.fromkeys(name for leak in leaks for name in leak.features))
+    if named:
+        reason = f"{_listed(named)} alone gives the target away"
+        return Signal(verdict="leaked", reasons=(reason,), leaked_features=named)
+    if holdout.r2.value > TOO_GOOD_R2:
+        reason = f"a holdout R2 of {holdout.r2.value:.5f} is too good to be true"
+        return Signal(verdict="leaked", reasons=(reason,))
+    failings = [
+        *_failings("cross-validation", cv),
+        *_failings("holdout", holdout),
+    ]
+    if failings:
+        return Signal(verdict="none", reasons=tuple(failings))
+    reasons = (_sentence("cross-validation", cv), _sentence("holdout", holdout))
+    strong = min(cv.r2.value, holdout.r2.value) >= STRONG_R2
+    return Signal(verdict="strong" if strong else "weak", reasons=reasons)
+
+
+def compare_winner(winner: str, r2_samples: Mapping[str, Vector]) -> Note:
+    """Whether the winner is really better than the runner-up, by paired bootstrap resamples."""
+    others = {name: float(np.nanmean(s)) for name, s in r2_samples.items() if name != winner}
+    second = max(others, key=lambda name: others[name])
+    low, high = np.nanpercentile(r2_samples[winner] - r2_samples[second], [2.5, 97.5])
+    if low > 0:
+        message = (
+            f"{winner} is better than {second} beyond chance: "
+            f"R2 difference 95 % interval {low:+.4f} to {high:+.4f}"
+        )
+        return Note(level="info", code="clear_winner", message=message)
+    message = (
+        f"{winner} and {second} are tied: the 95 % interval of their R2 difference, "
+        f"{low:+.4f} to {high:+.4f}, holds zero"
+    )
+    return Note(level="info", code="tie", message=message)
+
+
+def _failings(where: str, scores: Scores) -> list[str]:
+    r2 = scores.r2
+    if r2.ci95 is not None and r2.ci95[0] <= 0:
+        return [f"{_sentence(where, scores)} reaches zero"]
+    if r2.value < SMALLEST_USEFUL_R2:
+        return [f"{_sentence(where, scores)} is under {SMALLEST_USEFUL_R2}"]
+    return []
+
+
+def _sentence(where: str, scores: Scores) -> str:
+    interval = scores.r2.ci95
+    shown = f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+    return f"R2 in {where} {scores.r2.value:.4f}{shown}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

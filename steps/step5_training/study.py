@@ -1,0 +1,364 @@
+"""One Optuna study a family; the parent is its only writer.
+
+A study has positions 0 .. trials-1. Each position ends in one final state, however often it was
+interrupted on the way: an interrupted trial is marked failed and its parameters are tried again
+under the same position. The study's identity (table, folds, search space, seed) is part of its
+name; results made under another identity are never mixed in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import distribution_to_json
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from gpu.params import Family
+from gpu.protocol import FoldScore, PruneRule, TrainFailed, TrialDone
+from steps.files import sha256_text
+from steps.step5_training.families.base import FamilySpec, SearchSpace
+from steps.step5_training.pruning import prune_rule
+from steps.step5_training.sampler import PastTrial, propose
+from steps.step5_training.settings import Settings
+
+BATCH = 4
+INTERRUPTIONS_ALLOWED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What must be equal for two runs' trials to be comparable; every part is a hash or number."""
+
+    table: str
+    folds: str
+    search_space: str
+    seed: int
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits for the study's name."""
+        return sha256_text(json.dumps(self.parts(), sort_keys=True))[:12]
+
+    def parts(self) -> dict[str, Any]:
+        """As stored with the study, to say later what differs."""
+        return {
+            "table": self.table,
+            "folds": self.folds,
+            "search space": self.search_space,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A trial to run now. number: Optuna's; position: its place in the study's budget."""
+
+    number: int
+    position: int
+    values: dict[str, Any]
+    record: dict[str, Any]
+    prune: PruneRule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A position in its final state; scores is empty when it failed."""
+
+    position: int
+    state: TrialState
+    values: dict[str, Any]
+    record: dict[str, Any]
+    scores: tuple[FoldScore, ...]
+    wall_s: float
+    failure: str
+
+    @property
+    def mean_r2(self) -> float:
+        """Mean R2 over the fitted folds."""
+        return float(np.mean([score.r2 for score in self.scores]))
+
+
+def search_identity(
+    spec: FamilySpec, space: SearchSpace, settings: Settings, table: str, folds: str
+) -> Identity:
+    """The identity of a family's study. The fixed parameters are part of the search space."""
+    fixed = settings.model_dump(
+        include={"epochs", "patience", "batch_mode", "optimizer", "normalize_features"}
+        | {"use_leaky_relu", "dropout", "n_estimators", "early_stopping_rounds", "pruning"},
+        mode="json",
+    )
+    described = {name: distribution_to_json(d) for name, d in sorted(space.items())}
+    text = json.dumps([spec.family, described, fixed, BATCH], sort_keys=True)
+    return Identity(table, folds, sha256_text(text)[:16], settings.seed)
+
+
+class FamilyStudy:
+    """Asks for trials in batches and records what became of them."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        spec: FamilySpec,
+        space: SearchSpace,
+        settings: Settings,
+        folder: Path,
+    ) -> None:
+        self.family: Family = spec.family
+        self.name = study.study_name
+        self.trials = settings.trials
+        self.stopped: str | None = None
+        self._study = study
+        self._spec = spec
+        self._space = space
+        self._settings = settings
+        self._folder = folder
+        self._finished: dict[int, Finished] = {}
+        self._again: list[tuple[int, dict[str, Any], int]] = []
+        self._pending: set[int] = set()
+        self._trial_ids: dict[int, int] = {}
+
+    @property
+    def finished(self) -> tuple[Finished, ...]:
+        """Positions in a final state, in order."""
+        return tuple(self._finished[i] for i in sorted(self._finished))
+
+    @property
+    def complete(self) -> tuple[Finished, ...]:
+        """Finished trials that fitted every fold."""
+        return tuple(t for t in self.finished if t.state is TrialState.COMPLETE)
+
+    @property
+    def best(self) -> Finished | None:
+        """The complete trial with the highest mean R2; the earlier one of equals."""
+        return max(self.complete, key=lambda t: (t.mean_r2, -t.position), default=None)
+
+    @property
+    def pending(self) -> int:
+        """Planned trials whose outcome is still open."""
+        return len(self._pending)
+
+    @property
+    def remaining(self) -> int:
+        """Positions that are not in a final state; 0 once the study was stopped."""
+        return 0 if self.stopped is not None else self.trials - len(self._finished)
+
+    def predictions_path(self, position: int) -> Path:
+        """Where a trial's out-of-fold predictions lie; only the best trial's are kept."""
+        return self._folder / f"trial_{position}.npy"
+
+    def best_predictions(self) -> NDArray[np.float64] | None:
+        """Out-of-fold predictions of the best trial, (n_rows,), NaN outside the folds."""
+        if self.best is None:
+            return None
+        path = self.predictions_path(self.best.position)
+        if not path.exists():
+            return None
+        predictions: NDArray[np.float64] = np.load(path)
+        return predictions
+
+    def ask(self) -> list[Planned]:
+        """The next batch; empty while one is open, or when the budget is used up.
+
+        The last batch before the asked number of trials is cut short, so a study that is
+        continued later to a larger number asks for the rest of it first.
+        """
+        if self._pending or self.remaining == 0:
+            return []
+        if not self._again:
+            start = len(self._finished)
+            first = start - start % BATCH
+            history = [self._past(self._finished[i]) for i in range(first)]
+            batch = propose(history, self._space, seed=self._seed(), count=BATCH)
+            stop = min(first + BATCH, self.trials)
+            self._again = [(i, batch[i - first], 0) for i in range(start, stop)]
+        rule = self._prune_rule()
+        planned = [self._plan(*again, rule) for again in self._again if again[0] < self.trials]
+        self._again = [again for again in self._again if again[0] >= self.trials]
+        return planned
+
+    def tell(self, planned: Planned, outcome: TrialDone | TrainFailed, wall_s: float) -> None:
+        """Record an outcome at once; nothing is kept back until the batch is full."""
+        number = planned.number
+        storage, trial_id = self._study._storage, self._trial_ids[number]
+        storage.set_trial_user_attr(trial_id, "wall_s", round(wall_s, 3))
+        match outcome:
+            case TrialDone():
+                dumped = [score.model_dump(mode="json") for score in outcome.scores]
+                storage.set_trial_user_attr(trial_id, "scores", dumped)
+                storage.set_trial_user_attr(trial_id, "device", outcome.device)
+                for step, mean in enumerate(_fold_means(outcome.scores), start=1):
+                    storage.set_trial_intermediate_value(trial_id, step, mean)
+                state = TrialState.PRUNED if outcome.pruned else TrialState.COMPLETE
+                value = None if outcome.pruned else _fold_means(outcome.scores)[-1]
+                self._study.tell(number, value, state=state)
+            case TrainFailed():
+                failure = f"{outcome.kind}: {outcome.message}"
+                storage.set_trial_user_attr(trial_id, "failure", failure)
+                self._study.tell(number, state=TrialState.FAIL)
+        self._pending.discard(planned.position)
+        self._finished[planned.position] = _read(storage.get_trial(trial_id))
+        self._forget_predictions()
+        self._stop_if_nothing_works()
+
+    def interrupt(self, planned: Planned) -> None:
+        """Mark a trial failed that was cut off; its parameters are due again."""
+        self._pending.discard(planned.position)
+        trial_id = self._trial_ids[planned.number]
+        self._mark_interrupted(self._study._storage.get_trial(trial_id))
+
+    def adopt(self) -> None:
+        """Read an existing study: finished positions count, interrupted ones are due again."""
+        latest: dict[int, FrozenTrial] = {}
+        interruptions: dict[int, int] = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            position = trial.user_attrs.get("position")
+            if position is None:
+                continue  # a person added it by hand, with a dashboard perhaps
+            if trial.state in (TrialState.RUNNING, TrialState.WAITING):
+                self._mark_interrupted(trial)
+                interruptions[position] = interruptions.get(position, 0) + 1
+            elif trial.user_attrs.get("interrupted"):
+                interruptions[position] = interruptions.get(position, 0) + 1
+            else:
+                self._finished[position] = _read(trial)
+            latest[position] = trial
+        for position, trial in sorted(latest.items()):
+            if position in self._finished:
+                continue
+            times = interruptions.get(position, 0)
+            if times > INTERRUPTIONS_ALLOWED:
+                self._finished[position] = _read(trial, f"interrupted {times} times")
+            else:
+                self._again.append((position, dict(trial.params), times))
+
+    def _plan(
+        self, position: int, values: dict[str, Any], times: int, rule: PruneRule | None
+    ) -> Planned:
+        record = self._spec.complete(values, self._settings).model_dump(mode="json")
+        attributes = {"position": position, "record": record, "interruptions": times}
+        self._study.enqueue_trial(values, user_attrs=attributes)
+        trial = self._study.ask(fixed_distributions=self._space)
+        self._trial_ids[trial.number] = trial._trial_id
+        self._pending.add(position)
+        return Planned(trial.number, position, values, record, rule)
+
+    def _past(self, finished: Finished) -> PastTrial:
+        return PastTrial(
+            finished.values,
+            _fold_means(finished.scores),
+            complete=finished.state is TrialState.COMPLETE,
+        )
+
+    def _prune_rule(self) -> PruneRule | None:
+        """From whole batches only, so that it does not depend on what finished first."""
+        if not self._settings.pruning:
+            return None
+        first = len(self._finished) - len(self._finished) % BATCH
+        known = [t for t in self.complete if t.position < first]
+        return prune_rule([[score.r2 for score in t.scores] for t in known])
+
+    def _seed(self) -> int:
+        digest = sha256_text(f"{self._settings.seed}/{self.family}")
+        return int(digest[:8], 16)
+
+    def _mark_interrupted(self, trial: FrozenTrial) -> None:
+        self._study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
+        self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def _forget_predictions(self) -> None:
+        keep = self.predictions_path(self.best.position) if self.best is not None else None
+        running = {self.predictions_path(position) for position in self._pending}
+        for path in self._folder.glob("trial_*.npy"):
+            if path != keep and path not in running:
+                path.unlink(missing_ok=True)
+
+    def _stop_if_nothing_works(self) -> None:
+        """Two whole batches without one success: the rest of the budget would fail as well."""
+        failures = [t.failure for t in self.finished if t.state is TrialState.FAIL]
+        if len(failures) == len(self._finished) >= 2 * BATCH:
+            self.stopped = f"the first {len(failures)} trials all failed; {failures[-1]}"
+
+
+def open_study(
+    storage: BaseStorage,
+    spec: FamilySpec,
+    settings: Settings,
+    *,
+    identity: Identity,
+    space: SearchSpace,
+    table_name: str,
+    run_id: str,
+    folder: Path,
+) -> tuple[FamilyStudy, str | None]:
+    """A new study, or with settings.resume the last one of the same identity, and what to say.
+
+    A study of the same table and family with another identity is left alone, and the note names
+    what differs.
+    """
+    prefix = f"{table_name}-{spec.family}"
+    same = f"{prefix}-{identity.digest()}-"
+    note = None
+    name = f"{same}{run_id}"
+    resumed = False
+    if settings.resume:
+        names = [n for n in optuna.get_all_study_names(storage) if n.startswith(f"{prefix}-")]
+        earlier = sorted((n for n in names if n.startswith(same)), key=lambda n: n[len(same) :])
+        if earlier:
+            name, resumed = earlier[-1], True
+        elif names:
+            other = max(names, key=lambda n: n.split("-")[-3:])
+            note = _set_aside(storage, other, identity)
+        else:
+            note = f"{spec.family}: there is no earlier study of {table_name} to resume"
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=resumed
+    )
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    result = FamilyStudy(study, spec, space, settings, place)
+    if resumed:
+        result.adopt()
+        done = min(len(result.finished), settings.trials)
+        note = f"{spec.family}: resumed study {name} with {done} of {settings.trials} trials done"
+    else:
+        study.set_user_attr("identity", identity.parts())
+        study.set_user_attr("run_id", run_id)
+        study.set_user_attr("search_space_sources", list(spec.sources))
+    return result, note
+
+
+def _set_aside(storage: BaseStorage, name: str, identity: Identity) -> str:
+    stored: Mapping[str, Any] = optuna.load_study(study_name=name, storage=storage).user_attrs.get(
+        "identity", {}
+    )
+    differs = [part for part, value in identity.parts().items() if stored.get(part) != value]
+    return (
+        f"study {name} was made with another {' and another '.join(differs) or 'identity'}; "
+        "it is set aside and a new study begins"
+    )
+
+
+def _fold_means(scores: Sequence[FoldScore]) -> tuple[float, ...]:
+    """Mean R2 over the first 1, 2, ... folds."""
+    return tuple(float(np.mean([s.r2 for s in scores[:k]])) for k in range(1, len(scores) + 1))
+
+
+def _read(trial: FrozenTrial, failure: str = "") -> Finished:
+    attributes = trial.user_attrs
+    scores = tuple(FoldScore.model_validate(s) for s in attributes.get("scores", []))
+    return Finished(
+        position=attributes["position"],
+        state=TrialState.FAIL if failure else trial.state,
+        values=dict(trial.params),
+        record=attributes.get("record", {}),
+        scores=scores,
+        wall_s=attributes.get("wall_s", 0.0),
+        failure=failure or attributes.get("failure", ""),
+    )

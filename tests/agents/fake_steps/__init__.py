@@ -1,0 +1,1 @@
+"""Steps that behave well and badly, for tests of the watcher."""

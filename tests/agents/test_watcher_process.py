@@ -1,0 +1,187 @@
+"""The watcher as a process of its own: signals, death, a second one, live files."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.lock import Holder
+from steps.contract import ExitCode
+
+POLITE = ("--run-pipeline", "--json", "--params", '{"act": "polite"}')
+
+
+def test_ctrl_c_lets_the_step_stop_in_good_order(spawn, folder, is_alive):
+    watcher = spawn(*POLITE)
+    step = folder.pid()
+    watcher.send_signal(signal.SIGINT)
+    out, err = watcher.communicate(timeout=10)
+    assert watcher.returncode == ExitCode.INTERRUPTED
+    document = json.loads(out)
+    assert document["steps"][0]["result"]["status"] == "halted"
+    assert "again to kill it" in err
+    assert not is_alive(step)
+
+
+def test_ctrl_c_twice_kills_the_tree_at_once(spawn, folder, is_alive):
+    watcher = spawn("--run-pipeline", "--params", '{"act": "deaf"}')
+    grandchild = folder.pid("grandchild")
+    watcher.send_signal(signal.SIGINT)
+    _read_until(watcher, "again to kill it")
+    watcher.send_signal(signal.SIGINT)
+    watcher.communicate(timeout=10)
+    assert watcher.returncode == ExitCode.INTERRUPTED
+    assert not is_alive(folder.pid())
+    assert not is_alive(grandchild)
+
+
+def test_sigkill_of_the_watcher_leaves_no_descendants(spawn, folder, is_alive, wait_until):
+    watcher = spawn("--run-pipeline", "--params", '{"act": "descend"}')
+    step, grandchild = folder.pid(), folder.pid("grandchild")
+    watcher.kill()
+    watcher.wait()
+    wait_until(lambda: not is_alive(step) and not is_alive(grandchild), timeout_s=10)
+
+
+def test_run_whose_watcher_died_is_called_interrupted_and_the_next_one_starts(
+    spawn, folder, watcher, is_alive, wait_until
+):
+    first = spawn("--run-pipeline", "--params", '{"act": "descend"}')
+    step = folder.pid("grandchild")
+    first.kill()
+    first.wait()
+    wait_until(lambda: not is_alive(step))
+    status = watcher("--status", "--json").document
+    assert status["status"] == "interrupted"
+    assert str(first.pid) in status["run"]["message"]
+    assert watcher("--run-pipeline").code == ExitCode.DONE
+    assert watcher("--status", "--json").document["status"] == "complete"
+
+
+def test_second_watcher_exits_at_once_naming_the_first(spawn, folder, watcher):
+    first = spawn(*POLITE)
+    folder.pid()
+    answer = watcher("--run-pipeline", "--json")
+    assert answer.code == ExitCode.STEP_FAILED
+    assert f"pid {first.pid} on {socket.gethostname()}" in answer.document["message"]
+    assert first.poll() is None
+
+
+def test_status_from_another_terminal_shows_the_progress(spawn, folder, watcher, wait_until):
+    first = spawn(*POLITE)
+    folder.pid()
+    wait_until(lambda: (folder.attempts[0] / "progress.json").exists())
+    document = watcher("--status", "--json").document
+    assert document["status"] == "running"
+    assert document["run"]["attempts"][0]["progress"]["phase"] == "searching"
+    text = watcher("--status").out
+    for wanted in ("running", f"pid {first.pid}", "1 of 20 trials", "catboost", "0.7500"):
+        assert wanted in text, wanted
+
+
+def test_halt_file_stops_a_running_step_at_its_safe_point(spawn, folder):
+    watcher = spawn(*POLITE)
+    folder.pid()
+    (folder.root / "watcher_halt.flag").write_text("the room is too hot")
+    out, err = watcher.communicate(timeout=10)
+    assert watcher.returncode == ExitCode.HALTED
+    assert json.loads(out)["status"] == "halted"
+    assert "the room is too hot" in err
+
+
+def test_halt_in_the_policy_stops_a_running_step(spawn, folder):
+    watcher = spawn(*POLITE)
+    folder.pid()
+    folder.policy(halt=True, halt_reason="enough")
+    _, err = watcher.communicate(timeout=10)
+    assert watcher.returncode == ExitCode.HALTED
+    assert "policy changed: halt: False -> True" in err
+
+
+def test_policy_saved_half_is_reported_once_and_the_last_good_one_kept(
+    spawn, folder, watcher, wait_until
+):
+    first = spawn(*POLITE)
+    folder.pid()
+    (folder.root / "watcher_policies.json").write_text('{"halt": tr')
+
+    def events() -> list:
+        return watcher("--status", "--json").document["run"]["events"]
+
+    wait_until(events)
+    folder.policy(halt=True)
+    _, err = first.communicate(timeout=10)
+    assert first.returncode == ExitCode.HALTED
+    assert err.count("stays in force") == 1
+    assert "not valid JSON at line 1" in err
+
+
+def test_policy_deleted_while_a_step_runs_is_said(spawn, folder):
+    first = spawn(*POLITE)
+    folder.pid()
+    (folder.root / "watcher_policies.json").unlink()
+    _read_until(first, "no such policy file")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=10)
+
+
+def test_lock_of_a_dead_watcher_is_free(folder, watcher):
+    state = folder.root / ".watcher"
+    state.mkdir()
+    (state / "watcher.lock").touch()
+    # A foreign process that lives, under the pid of the watcher that is gone.
+    stale = Holder(
+        pid=os.getppid(),
+        process_start="another life",
+        host=socket.gethostname(),
+        since="2026-01-01T00:00:00Z",
+        doing="step 5",
+    )
+    (state / "watcher.json").write_text(stale.model_dump_json())
+    assert not stale.is_alive()
+    assert watcher("--run-pipeline").code == ExitCode.DONE
+
+
+def test_closed_stdout_is_no_traceback(spawn, folder):
+    reader, writer = os.pipe()
+    os.close(reader)
+    environ = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for flag in ("--status", "--help"):
+        done = subprocess.run(
+            [sys.executable, "-m", "agents", flag],
+            cwd=folder.root,
+            env=environ,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=20,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    os.close(writer)
+
+
+def test_the_door_works_from_any_folder(tmp_path, folder):
+    door = Path(__file__).resolve().parents[2] / "agents" / "watcher_agent.py"
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, str(door), "--version"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("watcher 0.")
+
+
+def _read_until(process, words):
+    for line in process.stderr:
+        if words in line:
+            return
+    pytest.fail(f"the watcher ended without saying {words!r}")

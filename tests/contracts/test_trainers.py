@@ -1,0 +1,140 @@
+"""Every trainer keeps the same promises; one suite runs over all families."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from gpu.params import FAMILIES, SHELL_DEFAULTS, complete_params
+from gpu.worker.metrics import r2_score
+from gpu.worker.trainers import load_trainer
+from gpu.worker.trainers.base import Columns, Split
+
+SMALL = {
+    "neural_net": {"hidden_layers": (32,), "epochs": 40, "batch_size": 64, "learning_rate": 0.01},
+    "xgboost": {"n_estimators": 60},
+    "lightgbm": {"n_estimators": 60},
+    "catboost": {"n_estimators": 60, "learning_rate": 0.2},
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def trainer(family):
+    return load_trainer(family, "cpu", 1)
+
+
+@pytest.fixture
+def params(family):
+    return complete_params(family, SMALL[family])
+
+
+def make_split(n=600, *, categorical=True, missing=True, scale=1.0, shift=0.0) -> Split:
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(n, 4)).astype(np.float32)
+    X[:, 3] = rng.integers(0, 5, n)
+    y = 2 * X[:, 0] + np.sin(2 * X[:, 1]) + 0.1 * rng.normal(size=n)
+    if categorical:
+        y = y + np.array([0.0, 3.0, -2.0, 1.0, 5.0])[X[:, 3].astype(int)]
+    if missing:
+        X[::9, 2] = np.nan
+        X[::11, 3] = np.nan
+    kinds = ("numeric",) * 3 + ("categorical" if categorical else "numeric",)
+    levels = (0, 0, 0, 5 if categorical else 0)
+    y = y * scale + shift
+    half = n * 2 // 3
+    return Split(X[:half], y[:half], X[half:], y[half:], Columns(kinds, levels))
+
+
+def test_it_learns_numbers_categories_and_lives_with_gaps(trainer, params):
+    split = make_split()
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.75
+    assert 1 <= fitted.best_round <= fitted.rounds_run
+
+
+def test_predictions_are_in_units_of_the_target(trainer, params):
+    split = make_split(missing=False, scale=1000.0, shift=50_000.0)
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.75
+
+
+def test_a_fixed_number_of_rounds_is_met_without_validation_rows(trainer, params):
+    split = make_split()
+    alone = Split(split.X_train, split.y_train, None, None, split.columns)
+    fitted = trainer.fit(alone, params, seed=1, rounds=7)
+    assert fitted.best_round == fitted.rounds_run == 7
+
+
+def test_the_same_seed_gives_the_same_model(trainer, params):
+    split = make_split()
+    first = trainer.fit(split, params, seed=3, rounds=None).predict(split.X_val)
+    second = trainer.fit(split, params, seed=3, rounds=None).predict(split.X_val)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_saved_model_predicts_as_it_did(trainer, params, tmp_path, family):
+    split = make_split()
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    path = tmp_path / {"neural_net": "m.pth", "xgboost": "m.json"}.get(family, f"m.{family}")
+    fitted.save(path)
+    preprocessing = json.loads(json.dumps(fitted.preprocessing()))
+    loaded = trainer.load(path.read_bytes(), preprocessing, split.columns)
+    np.testing.assert_allclose(
+        loaded.predict(split.X_val), fitted.predict(split.X_val), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_unknown_and_missing_levels_are_scored(trainer, params):
+    split = make_split(missing=False)
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    rows = split.X_val[:4].copy()
+    rows[0, 3], rows[1, 3], rows[2, 0] = np.nan, 77, np.nan
+    assert np.isfinite(fitted.predict(rows)).all()
+
+
+def test_a_level_that_training_rows_never_had_is_scored(trainer, params):
+    split = make_split(missing=False)
+    seen = split.X_train[:, 3] != 4
+    without = Split(
+        split.X_train[seen], split.y_train[seen], split.X_val, split.y_val, split.columns
+    )
+    fitted = trainer.fit(without, params, seed=1, rounds=None)
+    assert np.isfinite(fitted.predict(split.X_val)).all()
+
+
+def test_categories_only_is_enough(trainer, params):
+    split = make_split(missing=False)
+    columns = Columns(("categorical",), (5,))
+    only = Split(
+        np.ascontiguousarray(split.X_train[:, 3:]),
+        split.y_train,
+        np.ascontiguousarray(split.X_val[:, 3:]),
+        split.y_val,
+        columns,
+    )
+    fitted = trainer.fit(only, params, seed=1, rounds=None)
+    assert r2_score(only.y_val, fitted.predict(only.X_val)) > 0.3
+
+
+def test_a_feature_that_is_constant_in_the_fold_does_no_harm(trainer, params):
+    split = make_split(missing=False)
+    split.X_train[:, 2] = 5.0
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.7
+
+
+def test_another_familys_parameters_are_refused(trainer, family):
+    other = "xgboost" if family != "xgboost" else "lightgbm"
+    with pytest.raises(TypeError, match=f"{family} cannot train"):
+        trainer.fit(make_split(), complete_params(other, {}), seed=1, rounds=None)
+
+
+def test_shell_defaults_are_a_whole_record(family):
+    assert complete_params(family, {}) == complete_params(family, SHELL_DEFAULTS[family])

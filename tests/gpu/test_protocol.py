@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpu.protocol import (
+    MAX_LINE_BYTES,
+    Ping,
+    ProtocolError,
+    Ready,
+    ShellTrain,
+    TrainFailed,
+    TrialDone,
+    decode_command,
+    decode_reply,
+    encode,
+)
+
+
+def test_a_reply_comes_back_as_it_was_sent():
+    done = TrialDone(
+        id="a", scores=(), pruned=False, duration_s=1.5, device="cpu", peak_rss_mib=10.0
+    )
+    assert decode_reply(encode(done)) == done
+
+
+def test_the_published_train_line_is_understood():
+    line = (
+        b'{"command":"train","X_train_path":"/tmp/t.npz","params":{"hidden_layers":[64,32],'
+        b'"learning_rate":0.001,"epochs":5},"trial_number":0,"fold_idx":0,'
+        b'"normalize_features":true,"use_leaky_relu":true,"batch_mode":"full"}'
+    )
+    command = decode_command(line)
+    assert isinstance(command, ShellTrain)
+    assert command.params["epochs"] == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"not json", "not JSON"),
+        (b'{"command": "fly"}', "fly"),
+        (b'{"command": "ping", "x": 1}', "x"),
+        (b"[" * 100_000, "not JSON"),
+        (b'"' + b"a" * (MAX_LINE_BYTES + 1) + b'"', "over the limit"),
+    ],
+)
+def test_a_bad_line_is_a_typed_error_that_says_what_is_wrong(line, told):
+    with pytest.raises(ProtocolError, match=told):
+        decode_command(line)
+
+
+def test_a_number_that_is_not_finite_is_never_sent():
+    done = TrialDone(
+        id="a", scores=(), pruned=False, duration_s=float("nan"), device="cpu", peak_rss_mib=1.0
+    )
+    with pytest.raises(ProtocolError, match="cannot be sent"):
+        encode(done)
+
+
+def test_every_message_is_one_line():
+    for message in (
+        Ready(family="xgboost", device="cpu", pid=1),
+        TrainFailed(kind="oom", message="two\nlines"),
+        Ping(command="ping"),
+    ):
+        line = encode(message)
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        json.loads(line)
