@@ -75,6 +75,7 @@ def make_attempt(
     ledger: Ledger,
     watch: Watch,
     *,
+    policy_path: Path,
     environ: Mapping[str, str],
     echo: IO[bytes] | None = None,
 ) -> Attempted:
@@ -87,7 +88,7 @@ def make_attempt(
         params={parameter.name: parameter.value for parameter in spec.parameters},
         inputs=spec.inputs,
         workspace=str(workspace.root),
-        policy_path=str(workspace.policy_file),
+        policy_path=str(policy_path),
         out_dir=str(folder),
     )
     command = StepCommand(

@@ -19,11 +19,13 @@ from agents.documents import run_document, status_document
 from agents.errors import WatcherError
 from agents.flags import help_text, parse_flags
 from agents.manifests import STEP_PACKAGES, Manifest, load_manifests
+from agents.plan import Plan, plan_steps
+from agents.runner import Surroundings, run_pipeline
 from agents.views.run_view import PlainView, QuietView, RunView, say
 from agents.views.screen import message_console, render
 from agents.workspace import Workspace
 from steps.contract import ExitCode
-from steps.policies import LivePolicy, PolicyError, load_policy
+from steps.policies import LivePolicy, Policy, PolicyError, load_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +65,17 @@ def main(argv: Sequence[str] | None = None, packages: Sequence[str] = STEP_PACKA
 
 def _run_pipeline(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     from agents.parameters import given_params
-    from agents.plan import plan_steps
-    from agents.runner import run_pipeline
     from agents.views.result import show_run
 
     workspace = Workspace.open(flags.workspace)
     given = given_params(flags.params, flags.params_file)
-    live = LivePolicy(workspace.policy_file)
+    around = _surroundings(flags, workspace)
+    policy = around.live.current
     manifests = load_manifests(workspace.manifests_folder, packages)
-    plan = plan_steps(manifests, flags.start_step, flags.end_step, given, live.current)
+    plan = plan_steps(manifests, flags.start_step, flags.end_step, given, policy)
     if flags.dry_run:
-        return _dry_run(plan, workspace, live)
-    report = run_pipeline(plan, _surroundings(flags, workspace, live))
+        return _dry_run(plan, workspace, policy)
+    report = run_pipeline(plan, around)
     return Answer(
         report.exit_code,
         run_document(report, workspace),
@@ -82,13 +83,13 @@ def _run_pipeline(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     )
 
 
-def _dry_run(plan: Any, workspace: Workspace, live: LivePolicy) -> Answer:
+def _dry_run(plan: Plan, workspace: Workspace, policy: Policy) -> Answer:
     from agents.inputs import find_inputs
     from agents.obstacles import obstacles
     from agents.views.dry_run import plan_document, show_plan
 
     found = [find_inputs(step.manifest, step.values, workspace, Path.cwd()) for step in plan.steps]
-    problems = obstacles(plan, workspace, live.current, Path.cwd())
+    problems = obstacles(plan, workspace, policy, Path.cwd())
     worst = problems[0].exit_code if problems else ExitCode.DONE
     sentences = [str(problem) for problem in problems]
     document = {"status": "cannot_start" if problems else "ok", "exit_code": int(worst)}
@@ -104,9 +105,8 @@ def _predict(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     from agents.views.result import show_run
 
     workspace = Workspace.open(flags.workspace)
-    live = LivePolicy(workspace.policy_file)
     manifests = load_manifests(workspace.manifests_folder, packages)
-    around = _surroundings(flags, workspace, live)
+    around = _surroundings(flags, workspace)
     report = run_predict(flags.predict, flags.output, manifests, around)
     return Answer(
         report.exit_code,
@@ -167,12 +167,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Sequence[str]], Answer]] = {
 }
 
 
-def _surroundings(flags: argparse.Namespace, workspace: Workspace, live: LivePolicy) -> Any:
-    from agents.runner import Surroundings
-
+def _surroundings(flags: argparse.Namespace, workspace: Workspace) -> Surroundings:
+    # One path for the whole run: a policy that appears or vanishes must not swap it half-way.
+    policy_path = workspace.policy_file
     return Surroundings(
         workspace=workspace,
-        live=live,
+        policy_path=policy_path,
+        live=LivePolicy(policy_path),
         view=_view(flags),
         cwd=Path.cwd(),
         environ=dict(os.environ),

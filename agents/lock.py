@@ -52,7 +52,7 @@ def only_watcher(workspace: Workspace, doing: str, now: datetime) -> Iterator[Ho
         lock.acquire(timeout=0)
     except Timeout:
         first = read_holder(workspace)
-        who = str(first) if first else "its name is not written yet"
+        who = str(first) if first and first.is_alive() else "its name is not written yet"
         raise WorkspaceBusy(
             f"another watcher works in {workspace.root}: {who}; "
             "`watcher --status` shows what it does"
@@ -69,8 +69,8 @@ def only_watcher(workspace: Workspace, doing: str, now: datetime) -> Iterator[Ho
         )
         write_text_atomic(workspace.holder_file, holder.model_dump_json())
         yield holder
-        workspace.holder_file.unlink(missing_ok=True)
     finally:
+        workspace.holder_file.unlink(missing_ok=True)
         lock.release()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,7 @@ import agents
 from agents.attempt import Attempted, AttemptSpec, make_attempt
 from agents.decide import Decision, decide
 from agents.durations import words
-from agents.errors import WatcherError
+from agents.errors import LedgerError, WatcherError
 from agents.inputs import find_inputs, require_inputs
 from agents.interrupts import Interrupts
 from agents.ledger import Ledger
@@ -70,6 +70,7 @@ class Surroundings:
     """What a run stands in; passed in, so that nothing deep inside reads clock or environment."""
 
     workspace: Workspace
+    policy_path: Path
     live: LivePolicy
     view: RunView
     cwd: Path
@@ -94,7 +95,11 @@ class Run:
         """Say something to the people and to the ledger."""
         self.events.append((code, message))
         self.around.view.say(message)
-        self.ledger.event(self.run_id, code, message)
+        try:
+            self.ledger.event(self.run_id, code, message)
+        except LedgerError as error:
+            # Said to people all the same; hours of training must not die of a missing line.
+            self.around.view.say(f"not kept in the ledger: {error}")
 
     def progress(self, progress: Progress) -> None:
         """Show a snapshot."""
@@ -109,6 +114,7 @@ class Run:
                 around.workspace,
                 self.ledger,
                 self.watch,
+                policy_path=around.policy_path,
                 environ=around.environ,
                 echo=around.echo,
             )
@@ -215,6 +221,8 @@ def _run_step(run: Run, planned: PlannedStep) -> tuple[StepReport | None, Decisi
         decision = decide(
             attempted.verdict, manifest.step, step_retries, run.retries, run.watch.policy.retries
         )
+        if attempted.verdict.outcome == "halted" and run.watch.halt:
+            decision = replace(decision, reason=f"{decision.reason} ({run.watch.halt})")
         run.ledger.decided(run.run_id, manifest.step, len(attempts), decision, attempted.evidence())
         for issue in attempted.verdict.issues:
             run.note(issue.code, f"step {manifest.step}: {issue.message}")

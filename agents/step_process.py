@@ -22,9 +22,10 @@ from agents.descendants import Descendants
 from agents.health import AskedTo, Ending
 from agents.log_pump import LogPump
 from agents.workspace import IMPORT_ROOT
-from steps.entry import PARENT_PID_VARIABLE
 
 TICK_S = 0.1
+# steps.entry reads it; a test holds the two spellings together.
+PARENT_PID_VARIABLE = "WATCHER_PARENT_PID"
 _SETTLE_S = 1.0
 
 # From a tick: leave it alone; ask it to stop at its safe point; kill the tree now.

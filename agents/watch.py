@@ -33,7 +33,10 @@ class Observer(Protocol):
 
 
 class Watch:
-    """What a run keeps an eye on. `tick` is called often and looks when it is time."""
+    """What a run keeps an eye on. `tick` is called often and looks when it is time.
+
+    halt: why nothing may start or go on, as of the last look; None if nothing forbids it.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class Watch:
         self._request: StepRequest | None = None
         self._progress_stamp: tuple[int, int] | None = None
         self._said: set[str] = set()
-        self._halt: str | None = None
+        self.halt: str | None = None
 
     @property
     def policy(self) -> Policy:
@@ -82,7 +85,7 @@ class Watch:
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY_S
             self.look()
-        return "halt" if self._halt else None
+        return "halt" if self.halt else None
 
     def look(self) -> str | None:
         """Read policy and halt file now; returns why nothing may start, or None."""
@@ -99,10 +102,10 @@ class Watch:
                 f"{self._workspace.own_policy_file.name} is new here and counts from the next run "
                 f"on; to stop this one, make {self._workspace.halt_file.name}",
             )
-        before, self._halt = self._halt, halt_reason(self._workspace, self._live.current)
-        if self._halt and not before:
-            self._observer.note("halt", f"halt: {self._halt}; stopping at the next safe point")
-        return self._halt
+        before, self.halt = self.halt, halt_reason(self._workspace, self._live.current)
+        if self.halt and not before:
+            self._observer.note("halt", f"halt: {self.halt}; stopping at the next safe point")
+        return self.halt
 
     @property
     def interrupted(self) -> bool:

@@ -8,14 +8,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 _CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path`; on success flush it to disk and rename it into place.
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary binary file beside `path`; on success flush it to disk and rename it into place.
 
     On any error (a full disk too) the temporary file is removed and `path` is as it was.
     """
@@ -23,7 +23,7 @@ def atomic_writer(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(fd, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+        with os.fdopen(fd, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -36,8 +36,8 @@ def atomic_writer(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Replace the content of `path` with `text` (UTF-8) in one step."""
-    with atomic_writer(path, "w") as file:
-        file.write(text)
+    with atomic_writer(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def replace_quickly(path: Path, text: str) -> None:

@@ -49,16 +49,18 @@ def show_step(console: Console, report: StepReport, workspace: Workspace) -> Non
     if report.result is None or report.result.status == "failed":
         _show_failure(console, report, workspace)
     else:
-        show_result(console, report.result, last.verdict.outcome)
+        show_result(console, report.result, last.verdict.outcome, last.ending.duration_s)
     notes: list[Text | str] = [mark("warning", issue.message) for issue in last.verdict.issues]
     if notes:
         bullets(console, notes)
     _show_files(console, last, report.result, workspace)
 
 
-def show_result(console: Console, result: StepResult, outcome: str) -> None:
-    """What a step says of itself, from its StepResult only."""
-    console.print(_headline(result, outcome))
+def show_result(
+    console: Console, result: StepResult, outcome: str, duration_s: float | None
+) -> None:
+    """What a step says of itself, from its StepResult only. duration_s: of its process."""
+    console.print(_headline(result, outcome, duration_s))
     if result.families:
         console.print()
         families_result(console, result)
@@ -110,10 +112,10 @@ def families_result(console: Console, result: StepResult) -> None:
             _time(family),
         )
     console.print(table)
-    legend = ["[low, high]: 95 % confidence interval", "RMSE, MAE: holdout"]
+    legend = "[low, high] 95 % interval; RMSE and MAE on the holdout"
     if result.winner:
-        legend.insert(0, "*: winner, chosen by CV R2")
-    console.print(Text("  " + "; ".join(legend), style="dim"))
+        legend = f"* winner by CV R2; {legend}"
+    console.print(Text(f"  {legend}", style="dim"))
     failures: list[Text | str] = [
         Text.assemble((name, "bold"), f" {family.status}: {family.error}")
         for name, family in result.families.items()
@@ -124,7 +126,7 @@ def families_result(console: Console, result: StepResult) -> None:
         bullets(console, failures)
 
 
-def _headline(result: StepResult, outcome: str) -> Panel:
+def _headline(result: StepResult, outcome: str, duration_s: float | None) -> Panel:
     text = Text()
     style = "green" if outcome == "complete" else "yellow"
     if result.signal:
@@ -133,7 +135,8 @@ def _headline(result: StepResult, outcome: str) -> Panel:
         text.append(f"Signal: {verdict}", style=f"bold {style}")
         text.append(f" - {_SIGNAL_WORDS[verdict]}\n")
     text.append(result.headline, style="bold")
-    title = f"step {result.step}: {_OUTCOME_WORDS.get(outcome, outcome)}"
+    took = "" if duration_s is None else f" in {words(duration_s)}"
+    title = f"step {result.step}: {_OUTCOME_WORDS.get(outcome, outcome)}{took}"
     return Panel(text, title=title, title_align="left", border_style=style, padding=(0, 1))
 
 
@@ -160,11 +163,10 @@ def _show_failure(console: Console, report: StepReport, workspace: Workspace) ->
 def _show_files(
     console: Console, last: Attempted, result: StepResult | None, workspace: Workspace
 ) -> None:
-    rows = [(output.path, _size(output.bytes)) for output in (result.outputs if result else ())]
+    rows = [(byte_size(output.bytes), output.path) for output in (result.outputs if result else ())]
     console.print(Text(f"\nFiles in {workspace.root}", style="bold"), soft_wrap=True)
-    rows.append((workspace.shown(last.log_path), "what the step printed"))
-    pairs(console, [(path, size) for path, size in rows])
-    console.print(Text(f"  took {words(last.ending.duration_s)}", style="dim"))
+    rows.append(("log", workspace.shown(last.log_path)))
+    pairs(console, rows)
 
 
 def log_tail(path: Path, lines: int = 12) -> list[str]:
@@ -207,7 +209,8 @@ def _time(family: FamilyResult) -> str:
     return words(family.training_s)
 
 
-def _size(size: int) -> str:
+def byte_size(size: int) -> str:
+    """A file's size for people."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= scale:
             return f"{size / scale:.1f} {unit}"

@@ -5,9 +5,10 @@ Nothing depends on colour: every mark has its word. Line lengths fit 80 columns.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich import box
 from rich.console import Console
@@ -23,8 +24,8 @@ def console_for(stream: TextIO) -> Console:
 
 
 def message_console() -> Console:
-    """Where messages and progress go."""
-    return console_for(sys.stderr)
+    """Where messages and progress go; if nobody reads them any more, the work goes on."""
+    return console_for(cast(TextIO, _Unbreakable(sys.stderr)))
 
 
 def render(show: Callable[[Console], None]) -> str:
@@ -74,3 +75,22 @@ def bullets(console: Console, lines: list[Text | str], sign: str = "-") -> None:
     for line in lines:
         grid.add_row(f"  {sign}", line)
     console.print(grid)
+
+
+class _Unbreakable:
+    """A stream that lets what it cannot write go: a closed terminal must not end a training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

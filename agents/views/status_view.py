@@ -9,7 +9,7 @@ from rich.text import Text
 from agents.durations import words
 from agents.status import AttemptStatus, RunStatus, Status
 from agents.views.live import families_table
-from agents.views.result import show_result
+from agents.views.result import byte_size, show_result
 from agents.views.run_view import progress_line
 from agents.views.screen import heading, pairs, plain_table
 from agents.workspace import Workspace
@@ -83,12 +83,12 @@ def _show_last(
         if progress.families:
             console.print(families_table(progress))
     if attempt.result is not None and attempt.result.status != "failed":
-        show_result(console, attempt.result, attempt.outcome or "")
+        show_result(console, attempt.result, attempt.outcome or "", attempt.duration_s)
     elif attempt.message:
         console.print(Text(attempt.message), soft_wrap=True)
     rows = [("log", workspace.shown(attempt.log_path))]
     if attempt.result is not None:
-        rows += [(output.path, f"{output.bytes} bytes") for output in attempt.result.outputs]
+        rows += [(byte_size(output.bytes), output.path) for output in attempt.result.outputs]
     console.print()
     heading(console, f"Files in {workspace.root}")
     pairs(console, rows)

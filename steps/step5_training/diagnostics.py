@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from gpu.params import Family
 from steps.contract import FamilyResult, Note, Scores, Signal
 from steps.files import write_text_atomic
 
@@ -57,8 +59,8 @@ class TrainingDiagnostics(_Frozen):
 def write_diagnostics(
     workspace: Path,
     run_id: str,
-    families: dict[str, FamilyResult],
-    folds: dict[str, tuple[FoldCurve, ...]],
+    families: Mapping[Family, FamilyResult],
+    folds: Mapping[Family, tuple[FoldCurve, ...]],
     *,
     winner: str | None,
     signal: Signal | None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpu.params import CHECKPOINT_FORMATS, Family
 from gpu.protocol import FinalFit
-from steps.step5_training.study import Finished
+from steps.step5_training.trials import Finished
 
 
 @dataclass(frozen=True, slots=True)

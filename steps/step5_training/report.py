@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from gpu.params import CHECKPOINT_FORMATS, Family
-from gpu.protocol import FinalFit, FitDone, TrainFailed
-from steps import __version__
-from steps.artifacts import (
-    SIDECAR,
-    Sidecar,
-    feature_schema_hash,
-    publish,
-    version_folder,
-    write_sidecar,
-)
-from steps.contract import FamilyResult, Note, Output, Signal, StepError, StepRequest, StepResult
+from gpu.protocol import FitDone, TrainFailed
+from steps.artifacts import SIDECAR, publish, version_folder
+from steps.contract import FamilyResult, Note, Output, StepRequest, StepResult
 from steps.files import sha256_file
 from steps.policies import Policy
 from steps.step5_training.diagnostics import FoldCurve, write_diagnostics
-from steps.step5_training.evaluate import Evaluation
-from steps.step5_training.scheduler import Comparison
+from steps.step5_training.judged import Judged
+from steps.step5_training.models import AGENT, checkpoint_in, copy_winner, store_model
 from steps.step5_training.settings import Settings
 from steps.step5_training.studies import Studies
 from steps.step5_training.study import FamilyStudy
+from steps.step5_training.wording import headline, result_error, result_status, what_next
 from steps.tables import Table
-
-AGENT = "reinforcement"
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The comparison with its scores, and a verdict on each family that has a model.
-
-    Where none has, winner, cv and holdout are None.
-    """
-
-    comparison: Comparison
-    notes: tuple[Note, ...]
-    cv: Evaluation | None = None
-    holdout: Evaluation | None = None
-    winner: Family | None = None
-    signals: Mapping[str, Signal] = field(default_factory=dict)
-
-    @property
-    def signal(self) -> Signal | None:
-        """The verdict on the winner."""
-        return None if self.winner is None else self.signals[self.winner]
 
 
 def halted_result(request: StepRequest, reason: str, studies: Studies) -> StepResult:
@@ -91,15 +55,15 @@ def publish_run(
         folder = version_folder(workspace, request.run_id)
         for family, (job, outcome) in judged.comparison.fits.items():
             if isinstance(outcome, FitDone) and families[family].cv is not None:
-                _store(folder / family, request, table, judged, family, job, outcome)
-        _copy_winner(folder, judged.winner)
+                store_model(folder / family, request.run_id, table, judged, family, job, outcome)
+        copy_winner(folder, judged.winner)
         if not withheld:
             publish(workspace, AGENT, folder)
             folder = workspace / "models" / AGENT
         outputs = [folder / SIDECAR, folder / f"best_model.{CHECKPOINT_FORMATS[judged.winner]}"]
         families = {
             name: result.model_copy(
-                update={"checkpoint": _shown(_checkpoint(folder / name, name), workspace)}
+                update={"checkpoint": _shown(checkpoint_in(folder / name, name), workspace)}
             )
             if result.status == "complete"
             else result
@@ -120,23 +84,23 @@ def publish_run(
         run_id=request.run_id,
         step=request.step,
         attempt=request.attempt,
-        status=_result_status(judged),
-        headline=_headline(judged, families, table.target, withheld=withheld),
+        status=result_status(judged),
+        headline=headline(judged, families, table.target, withheld=withheld),
         outputs=tuple(
             Output(path=_shown(p, workspace), sha256=sha256_file(p), bytes=p.stat().st_size)
             for p in outputs
         ),
-        families=families,
+        families=dict(families),
         winner=judged.winner,
         signal=judged.signal,
         notes=notes,
-        what_next=_what_next(judged, withheld=withheld),
-        error=_error(judged, families),
+        what_next=what_next(judged, withheld=withheld),
+        error=result_error(judged, families),
     )
 
 
-def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[str, FamilyResult]:
-    results: dict[str, FamilyResult] = {}
+def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[Family, FamilyResult]:
+    results: dict[Family, FamilyResult] = {}
     for family in settings.families:
         if family in studies.skipped:
             reason = studies.skipped[family]
@@ -211,65 +175,6 @@ def _findings(study: FamilyStudy) -> list[Note]:
     return [Note(level="warning", code="trials_failed", message=message)]
 
 
-def _store(
-    folder: Path,
-    request: StepRequest,
-    table: Table,
-    judged: Judged,
-    family: Family,
-    job: FinalFit,
-    outcome: FitDone,
-) -> None:
-    assert judged.cv is not None  # noqa: S101  # a family with a model has scores
-    assert judged.holdout is not None  # noqa: S101
-    folder.mkdir()
-    checkpoint = _checkpoint(folder, family)
-    shutil.copyfile(job.checkpoint_path, checkpoint)
-    path = Path("models") / AGENT / family / checkpoint.name
-    write_sidecar(
-        Sidecar(
-            run_id=request.run_id,
-            created_at=datetime.now(UTC),
-            model_type=family,
-            checkpoint_path=str(path),
-            checkpoint_format=CHECKPOINT_FORMATS[family],
-            checkpoint_sha256=outcome.checkpoint_sha256,
-            target=table.target,
-            feature_names=table.feature_names,
-            feature_schema_hash=feature_schema_hash(table.feature_names),
-            preprocessing={
-                "table": table.schema.model_dump(mode="json"),
-                "kinds": table.kinds,
-                "levels": [int(n) for n in table.levels],
-                "model": outcome.preprocessing,
-            },
-            params=job.params,
-            rounds=job.rounds,
-            versions={family: outcome.library_version, "watcher": __version__},
-            metrics={
-                "cv": judged.cv.scores[family],
-                "holdout": judged.holdout.scores[family],
-            },
-            signal=judged.signals[family],
-        ),
-        folder,
-    )
-
-
-def _copy_winner(folder: Path, winner: Family) -> None:
-    """The winner's two files also lie at the top, under the names that other programs read."""
-    own = folder / winner
-    sidecar = Sidecar.model_validate_json((own / SIDECAR).read_bytes())
-    checkpoint = _checkpoint(own, winner)
-    os.link(checkpoint, folder / checkpoint.name)
-    top = Path("models") / AGENT / checkpoint.name
-    write_sidecar(sidecar.model_copy(update={"checkpoint_path": str(top)}), folder)
-
-
-def _checkpoint(folder: Path, family: str) -> Path:
-    return folder / f"best_model.{CHECKPOINT_FORMATS[family]}"  # type: ignore[index]
-
-
 def _folds(study: FamilyStudy) -> tuple[FoldCurve, ...]:
     if study.best is None:
         return ()
@@ -284,66 +189,6 @@ def _folds(study: FamilyStudy) -> tuple[FoldCurve, ...]:
         )
         for score in study.best.scores
     )
-
-
-def _result_status(judged: Judged) -> Literal["complete", "failed", "no_signal"]:
-    if judged.signal is None:
-        return "failed"
-    return "no_signal" if judged.signal.verdict == "none" else "complete"
-
-
-def _error(judged: Judged, families: dict[str, FamilyResult]) -> StepError | None:
-    if judged.signal is not None:
-        return None
-    if all(result.status == "skipped" for result in families.values()):
-        return StepError(kind="blocked", message="every family is switched off by policy")
-    reasons = "; ".join(f"{name}: {result.error}" for name, result in families.items())
-    kind = "out_of_memory" if all("oom: " in (r.error or "") for r in families.values()) else None
-    return StepError(kind=kind or "internal", message=f"no family has a model: {reasons}")
-
-
-def _headline(
-    judged: Judged, families: dict[str, FamilyResult], target: str, *, withheld: bool
-) -> str:
-    signal, winner = judged.signal, judged.winner
-    if signal is None or winner is None:
-        error = _error(judged, families)
-        return f"Step 5 failed: {error.message if error else 'no family has a model'}"
-    match signal.verdict:
-        case "none":
-            return (
-                f"No signal: nothing here predicts {target} reliably better than its mean. "
-                f"{signal.reasons[0]}."
-            )
-        case "leaked":
-            fate = "The winner is not published." if withheld else "Published by consent of policy."
-            return f"Leaked: {signal.reasons[0]}. {fate}"
-        case _:
-            result = families[winner]
-            assert result.cv is not None  # noqa: S101  # the winner has scores
-            assert result.holdout is not None  # noqa: S101
-            return (
-                f"Signal {signal.verdict}. {winner} wins: R2 {result.cv.r2.value:.4f} in "
-                f"cross-validation, {result.holdout.r2.value:.4f} on the holdout."
-            )
-
-
-def _what_next(judged: Judged, *, withheld: bool) -> tuple[str, ...]:
-    if judged.signal is None:
-        return ()
-    match judged.signal.verdict:
-        case "none":
-            return ("look for other features, or more rows; predictions are refused meanwhile",)
-        case "leaked" if judged.signal.leaked_features:
-            names = json.dumps(list(judged.signal.leaked_features))
-            lines = [f'rerun without them: add "exclude_features": {names} to --params']
-            if withheld:
-                lines.append("or set publish.leaked to true in watcher_policies.json")
-            return tuple(lines)
-        case "leaked":
-            return ("find the feature that knows the target, and exclude it",)
-        case _:
-            return ("watcher --predict NEW_ROWS.csv --output predictions.csv",)
 
 
 def _shown(path: Path, workspace: Path) -> str:

@@ -19,11 +19,12 @@ from steps.step5_training.ensemble import compare_blend
 from steps.step5_training.evaluate import evaluate
 from steps.step5_training.final_fit import Places
 from steps.step5_training.folds import Splits, draw_folds
+from steps.step5_training.judged import Judged
 from steps.step5_training.layout import lay_out
 from steps.step5_training.orders import Desk
 from steps.step5_training.preflight import LeakFinding, check_table, find_leaks
 from steps.step5_training.progress import ProgressFile
-from steps.step5_training.report import Judged, halted_result, publish_run
+from steps.step5_training.report import halted_result, publish_run
 from steps.step5_training.scheduler import Comparison, Scheduler
 from steps.step5_training.settings import Settings, SettingsError, read_settings
 from steps.step5_training.signal import compare_winner, judge_signal

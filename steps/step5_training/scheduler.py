@@ -16,7 +16,8 @@ from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed, TrainTrial, TrialDone
 from steps.contract import FamilyProgress, TrialNow
 from steps.step5_training.final_fit import Places, final_fit_job
-from steps.step5_training.study import FamilyStudy, Planned
+from steps.step5_training.study import FamilyStudy
+from steps.step5_training.trials import Planned
 
 POLL_S = 0.25
 # Final fits are expected to take this many times their estimate when a time budget is kept.

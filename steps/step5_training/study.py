@@ -8,95 +8,27 @@ name; results made under another identity are never mixed in.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from gpu.params import Family
-from gpu.protocol import FoldScore, PruneRule, TrainFailed, TrialDone
+from gpu.protocol import PruneRule, TrainFailed, TrialDone
 from steps.files import sha256_text
 from steps.step5_training.families.base import FamilySpec, SearchSpace
+from steps.step5_training.identity import BATCH, Identity
 from steps.step5_training.pruning import prune_rule
 from steps.step5_training.sampler import PastTrial, propose
 from steps.step5_training.settings import Settings
+from steps.step5_training.trials import Finished, Planned, fold_means, read_trial
 
-BATCH = 4
 INTERRUPTIONS_ALLOWED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What must be equal for two runs' trials to be comparable; every part is a hash or number."""
-
-    table: str
-    folds: str
-    search_space: str
-    seed: int
-
-    def digest(self) -> str:
-        """Twelve hexadecimal digits for the study's name."""
-        return sha256_text(json.dumps(self.parts(), sort_keys=True))[:12]
-
-    def parts(self) -> dict[str, Any]:
-        """As stored with the study, to say later what differs."""
-        return {
-            "table": self.table,
-            "folds": self.folds,
-            "search space": self.search_space,
-            "seed": self.seed,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A trial to run now. number: Optuna's; position: its place in the study's budget."""
-
-    number: int
-    position: int
-    values: dict[str, Any]
-    record: dict[str, Any]
-    prune: PruneRule | None
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A position in its final state; scores is empty when it failed."""
-
-    position: int
-    state: TrialState
-    values: dict[str, Any]
-    record: dict[str, Any]
-    scores: tuple[FoldScore, ...]
-    wall_s: float
-    failure: str
-
-    @property
-    def mean_r2(self) -> float:
-        """Mean R2 over the fitted folds."""
-        return float(np.mean([score.r2 for score in self.scores]))
-
-
-def search_identity(
-    spec: FamilySpec, space: SearchSpace, settings: Settings, table: str, folds: str
-) -> Identity:
-    """The identity of a family's study. The fixed parameters are part of the search space."""
-    fixed = settings.model_dump(
-        include={"epochs", "patience", "batch_mode", "optimizer", "normalize_features"}
-        | {"use_leaky_relu", "dropout", "n_estimators", "early_stopping_rounds", "pruning"},
-        mode="json",
-    )
-    described = {name: distribution_to_json(d) for name, d in sorted(space.items())}
-    text = json.dumps([spec.family, described, fixed, BATCH], sort_keys=True)
-    return Identity(table, folds, sha256_text(text)[:16], settings.seed)
 
 
 class FamilyStudy:
@@ -193,17 +125,17 @@ class FamilyStudy:
                 dumped = [score.model_dump(mode="json") for score in outcome.scores]
                 storage.set_trial_user_attr(trial_id, "scores", dumped)
                 storage.set_trial_user_attr(trial_id, "device", outcome.device)
-                for step, mean in enumerate(_fold_means(outcome.scores), start=1):
+                for step, mean in enumerate(fold_means(outcome.scores), start=1):
                     storage.set_trial_intermediate_value(trial_id, step, mean)
                 state = TrialState.PRUNED if outcome.pruned else TrialState.COMPLETE
-                value = None if outcome.pruned else _fold_means(outcome.scores)[-1]
+                value = None if outcome.pruned else fold_means(outcome.scores)[-1]
                 self._study.tell(number, value, state=state)
             case TrainFailed():
                 failure = f"{outcome.kind}: {outcome.message}"
                 storage.set_trial_user_attr(trial_id, "failure", failure)
                 self._study.tell(number, state=TrialState.FAIL)
         self._pending.discard(planned.position)
-        self._finished[planned.position] = _read(storage.get_trial(trial_id))
+        self._finished[planned.position] = read_trial(storage.get_trial(trial_id))
         self._forget_predictions()
         self._stop_if_nothing_works()
 
@@ -227,14 +159,14 @@ class FamilyStudy:
             elif trial.user_attrs.get("interrupted"):
                 interruptions[position] = interruptions.get(position, 0) + 1
             else:
-                self._finished[position] = _read(trial)
+                self._finished[position] = read_trial(trial)
             latest[position] = trial
         for position, trial in sorted(latest.items()):
             if position in self._finished:
                 continue
             times = interruptions.get(position, 0)
             if times > INTERRUPTIONS_ALLOWED:
-                self._finished[position] = _read(trial, f"interrupted {times} times")
+                self._finished[position] = read_trial(trial, f"interrupted {times} times")
             else:
                 self._again.append((position, dict(trial.params), times))
 
@@ -252,7 +184,7 @@ class FamilyStudy:
     def _past(self, finished: Finished) -> PastTrial:
         return PastTrial(
             finished.values,
-            _fold_means(finished.scores),
+            fold_means(finished.scores),
             complete=finished.state is TrialState.COMPLETE,
         )
 
@@ -342,23 +274,4 @@ def _set_aside(storage: BaseStorage, name: str, identity: Identity) -> str:
     return (
         f"study {name} was made with another {' and another '.join(differs) or 'identity'}; "
         "it is set aside and a new study begins"
-    )
-
-
-def _fold_means(scores: Sequence[FoldScore]) -> tuple[float, ...]:
-    """Mean R2 over the first 1, 2, ... folds."""
-    return tuple(float(np.mean([s.r2 for s in scores[:k]])) for k in range(1, len(scores) + 1))
-
-
-def _read(trial: FrozenTrial, failure: str = "") -> Finished:
-    attributes = trial.user_attrs
-    scores = tuple(FoldScore.model_validate(s) for s in attributes.get("scores", []))
-    return Finished(
-        position=attributes["position"],
-        state=TrialState.FAIL if failure else trial.state,
-        values=dict(trial.params),
-        record=attributes.get("record", {}),
-        scores=scores,
-        wall_s=attributes.get("wall_s", 0.0),
-        failure=failure or attributes.get("failure", ""),
     )

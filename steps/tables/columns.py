@@ -218,9 +218,13 @@ class _Builder:
     def _add_missing(self, count: int) -> None:
         self.n_rows += count
         self.dtypes.add("missing")
-        if not self.inexact:
-            self._close_chunk()
-            self.parts.append(count)
+        if self.inexact:
+            return
+        if self.chunk is not None and self.chunk.dtype == np.float64:
+            self._fill(np.full(count, np.nan))
+            return
+        self._close_chunk()
+        self.parts.append(count)
 
     def _append(self, part: npt.NDArray[Any], *, borrowed: bool) -> None:
         """Keep numbers. Parts that a reader made are copied together: thousands of them, held
@@ -229,8 +233,13 @@ class _Builder:
             self._close_chunk()
             self.parts.append(part)
             return
+        if part.dtype.kind in "biu" and len(self.dtypes) > 1 and not self.big_integers:
+            part = part.astype(np.float64)  # what the column will be in the end
         if self.chunk is not None and self.chunk.dtype != part.dtype:
             self._close_chunk()
+        self._fill(part)
+
+    def _fill(self, part: npt.NDArray[Any]) -> None:
         while len(part):
             if self.chunk is None:
                 rows = min(max(_CHUNK_ROWS, self.n_rows), _MOST_CHUNK_ROWS)

@@ -156,9 +156,10 @@ class CsvSource:
             block.decode("utf-8")
         except UnicodeDecodeError as error:
             line = done.lines + block.count(self._newline, 0, error.start) + 2
+            near = block[max(error.start - 10, 0) : error.start + 10]
             raise TableError(
-                f"{self.path.name}: line {line}, byte {done.text_bytes + error.start}, is not UTF-8: "
-                f"{block[max(error.start - 10, 0) : error.start + 10]!r}; save the file as UTF-8"
+                f"{self.path.name}: line {line}, byte {done.text_bytes + error.start}, is not "
+                f"UTF-8: {near!r}; save the file as UTF-8"
             ) from None
 
     def _refuse_endless(self, block: bytes, done: _Done) -> None:

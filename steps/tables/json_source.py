@@ -13,7 +13,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,20 @@ class JsonSource:
         self, rows: list[Record], first_row: int, names: Counter[str], only: frozenset[str] | None
     ) -> Iterator[Piece]:
         names.update(chain.from_iterable(rows))
-        for name in names if rows else ():
+        if not rows:
+            return
+        keys = list(rows[0])
+        if all(list(row) == keys for row in rows):
+            columns = dict(
+                zip(keys, zip(*(row.values() for row in rows), strict=True), strict=True)
+            )
+        else:
+            columns = {name: tuple(row.get(name) for row in rows) for name in names}
+        for name, values in columns.items():
             if only is None or name in only:
-                values = [row.get(name) for row in rows]
                 yield Piece(name, first_row, self._column(values, name, first_row))
 
-    def _column(self, values: list[Any], name: str, first_row: int) -> Any:
+    def _column(self, values: Sequence[Any], name: str, first_row: int) -> Any:
         """Values of one key as an array: numbers, bools or texts, null where there is none."""
         kinds = set(map(type, values))
         if kinds <= {float}:
@@ -220,12 +228,12 @@ def _skip_space(buffer: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _bools(values: list[bool | None]) -> Any:
+def _bools(values: Sequence[bool | None]) -> Any:
     missing = np.array([value is None for value in values], bool)
     return pc.cast(arrow_numbers(np.array(values, bool).view(np.uint8), missing), pa.bool_())
 
 
-def _are_exact(values: list[Any]) -> bool:
+def _are_exact(values: Sequence[Any]) -> bool:
     """Whether float64 holds every whole number among the values."""
     return all(not isinstance(value, int) or abs(value) <= 2**53 for value in values)
 

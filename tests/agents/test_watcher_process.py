@@ -75,7 +75,7 @@ def test_second_watcher_exits_at_once_naming_the_first(spawn, folder, watcher):
 def test_status_from_another_terminal_shows_the_progress(spawn, folder, watcher, wait_until):
     first = spawn(*POLITE)
     folder.pid()
-    wait_until(lambda: (folder.attempts[0] / "progress.json").exists())
+    wait_until((folder.attempts[0] / "progress.json").exists)
     document = watcher("--status", "--json").document
     assert document["status"] == "running"
     assert document["run"]["attempts"][0]["progress"]["phase"] == "searching"
@@ -90,7 +90,9 @@ def test_halt_file_stops_a_running_step_at_its_safe_point(spawn, folder):
     (folder.root / "watcher_halt.flag").write_text("the room is too hot")
     out, err = watcher.communicate(timeout=10)
     assert watcher.returncode == ExitCode.HALTED
-    assert json.loads(out)["status"] == "halted"
+    document = json.loads(out)
+    assert document["status"] == "halted"
+    assert "the room is too hot" in document["message"]
     assert "the room is too hot" in err
 
 
@@ -130,6 +132,18 @@ def test_policy_deleted_while_a_step_runs_is_said(spawn, folder):
     first.communicate(timeout=10)
 
 
+def test_policy_that_appears_while_a_run_is_on_is_said_and_counts_later(spawn, folder):
+    (folder.root / "watcher_policies.json").unlink()
+    first = spawn(*POLITE)
+    folder.pid()
+    folder.policy(halt=True)
+    _read_until(first, "counts from the next run")
+    assert first.poll() is None
+    (folder.root / "watcher_halt.flag").touch()
+    first.communicate(timeout=10)
+    assert first.returncode == ExitCode.HALTED
+
+
 def test_lock_of_a_dead_watcher_is_free(folder, watcher):
     state = folder.root / ".watcher"
     state.mkdir()
@@ -163,6 +177,20 @@ def test_closed_stdout_is_no_traceback(spawn, folder):
         )
         assert (done.returncode, done.stderr) == (0, "")
     os.close(writer)
+
+
+def test_run_goes_on_when_nobody_reads_its_messages(folder):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "fake_steps.watcher", "--run-pipeline", "--json"],
+        cwd=folder.root,
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        timeout=20,
+    )
+    os.close(writer)
+    assert json.loads(done.stdout)["status"] == "complete"
 
 
 def test_the_door_works_from_any_folder(tmp_path, folder):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agents import step_process
+from steps import entry
 from steps.contract import Estimate, FamilyResult, Scores, StepRequest, StepResult
 from steps.entry import run_step, stop_requested
 from steps.errors import StepRefused
@@ -125,3 +127,7 @@ def test_process_whose_watcher_is_gone_already_does_not_start():
     }
     ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True)
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"")
+
+
+def test_watcher_and_step_spell_the_parent_pid_variable_alike():
+    assert entry.PARENT_PID_VARIABLE == step_process.PARENT_PID_VARIABLE

@@ -13,8 +13,8 @@ from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.settings import Settings
 
 ARCHITECTURES = ("64", "128", "256", "128-64", "256-128", "128-64-32", "256-128-64")
-STEPS_PER_EPOCH = 64
-SMALLEST_BATCH, LARGEST_BATCH = 32, 1024
+STEPS_PER_EPOCH = 32
+SMALLEST_BATCH, LARGEST_BATCH = 64, 1024
 
 
 def _search_space(settings: Settings, n_rows: int) -> SearchSpace:

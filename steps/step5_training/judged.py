@@ -1,0 +1,31 @@
+"""What a comparison came to, with the scores and the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpu.params import Family
+from steps.contract import Note, Signal
+from steps.step5_training.evaluate import Evaluation
+from steps.step5_training.scheduler import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The comparison with its scores, and a verdict on each family that has a model.
+
+    Where none has, winner, cv and holdout are None.
+    """
+
+    comparison: Comparison
+    notes: tuple[Note, ...]
+    cv: Evaluation | None = None
+    holdout: Evaluation | None = None
+    winner: Family | None = None
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+
+    @property
+    def signal(self) -> Signal | None:
+        """The verdict on the winner."""
+        return None if self.winner is None else self.signals[self.winner]

@@ -1,0 +1,146 @@
+"""Is this table trainable? Refuse what cannot be learnt from; warn of what would mislead.
+
+Rules about single columns of the file (no such target, a target that is text, columns of one name,
+constants, infinities) stand in steps.tables, which meets them first; rules about the whole table
+and the split stand here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from steps.contract import Note
+from steps.step5_training.folds import Split, rows_needed
+from steps.step5_training.leaks import LeakFinding, find_leaks, unchecked_pair_features
+from steps.tables import Table, TableError
+
+__all__ = ["LeakFinding", "check_table", "find_leaks", "leak_note", "repeated_rows"]
+
+_SHOWN_ROWS = 5
+
+
+def check_table(
+    table: Table, n_folds: int, holdout_fraction: float, split: Split
+) -> tuple[Note, ...]:
+    """Warnings about a table that can be trained on; raises TableError about one that cannot.
+
+    Leaks come as critical notes with the code "leak"; find_leaks has them for machines.
+    """
+    file = table.path.name
+    _check_target(table)
+    if table.n_features == 0:
+        dropped = [
+            f"{column.name} ({column.reason})"
+            for column in table.schema.columns
+            if column.role != "target"
+        ]
+        raise TableError(
+            f"{file}: no feature is left to learn from; name columns in keep_features to use them; "
+            f"set aside: {', '.join(dropped) or 'nothing, the target is the only column'}"
+        )
+    needed = rows_needed(n_folds, holdout_fraction, split)
+    if table.n_rows < needed:
+        raise TableError(
+            f"{file}: it has {table.n_rows} rows; {n_folds} folds and a holdout of "
+            f"{holdout_fraction:.0%} need at least {needed}; use fewer folds (k_folds) or more rows"
+        )
+    notes = [_repeats_note(table, split)]
+    notes += [leak_note(table, finding) for finding in find_leaks(table)]
+    if unchecked := unchecked_pair_features(table):
+        message = f"{file}: {unchecked} features were left out of the search for pairs that leak"
+        notes.append(Note(level="info", code="pairs_not_checked", message=message))
+    return tuple(note for note in notes if note is not None)
+
+
+def leak_note(table: Table, finding: LeakFinding) -> Note:
+    """A leak in words, with what to type to leave the features out."""
+    names = ", ".join(repr(name) for name in finding.features)
+    ways = {
+        "copy": f"equals the target (correlation {finding.strength:.5f})",
+        "affine": f"is the target on another scale (correlation {finding.strength:.5f})",
+        "rank": f"rises or falls with the target (rank correlation {finding.strength:.5f})",
+        "categorical": f"has levels that tell the target (R2 {finding.strength:.5f})",
+        "pair": f"together make the target: a sum with weights (R2 {finding.strength:.5f})",
+    }
+    asked = "[" + ", ".join(f'"{name}"' for name in finding.features) + "]"
+    which = "features" if len(finding.features) > 1 else "feature"
+    return Note(
+        level="critical",
+        code="leak",
+        message=f"{table.path.name}: {which} {names} {ways[finding.how]}; if it would not be known "
+        f'when predicting, run again with "exclude_features": {asked}',
+    )
+
+
+def repeated_rows(table: Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows equal, target and all, to an earlier one, and that first one of each; from 0.
+
+    All rows are looked at: by a hash of the bits, and those of equal hash by the bits themselves.
+    """
+    hashes = _row_hashes(table)
+    order = np.argsort(hashes, kind="stable")  # stable: the first of equals is the earliest row
+    ordered = hashes[order]
+    starts = np.append(True, ordered[1:] != ordered[:-1])
+    first_of = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
+    later = ~starts
+    rows, firsts = order[later], first_of[later]
+    equal = table.y[rows] == table.y[firsts]
+    bits = table.X.view(np.uint32)
+    for place in range(table.n_features):  # a column at a time: copies of all rows would be large
+        equal &= bits[rows, place] == bits[firsts, place]
+    rows, firsts = rows[equal], firsts[equal]
+    by_row = np.argsort(rows)
+    return rows[by_row], firsts[by_row]
+
+
+def _check_target(table: Table) -> None:
+    y, name, file = table.y, table.target, table.path.name
+    bad = ~np.isfinite(y)
+    if bad.any():
+        rows = ", ".join(
+            f"{row + 1} ({'missing' if np.isnan(y[row]) else y[row]})"
+            for row in np.flatnonzero(bad)[:_SHOWN_ROWS]
+        )
+        raise TableError(
+            f"{file}: target {name!r} is missing or infinite in {int(bad.sum())} of {len(y)} rows, "
+            f"the first in row {rows}; fill them in or remove these rows"
+        )
+    if len(y) == 0 or (y == y[0]).all():
+        value = f"{y[0]:g} in every row" if len(y) else "empty"
+        raise TableError(
+            f"{file}: target {name!r} is constant ({value}), so there is nothing to predict; "
+            "choose another target"
+        )
+
+
+def _repeats_note(table: Table, split: Split) -> Note | None:
+    rows, firsts = repeated_rows(table)
+    if split == "group" and table.group is not None:
+        apart = table.group[rows] != table.group[firsts]
+        rows, firsts = rows[apart], firsts[apart]
+    if len(rows) == 0:
+        return None
+    shown = ", ".join(
+        f"{row + 1} = {first + 1}"
+        for row, first in zip(rows[:_SHOWN_ROWS], firsts[:_SHOWN_ROWS], strict=True)
+    )
+    return Note(
+        level="warning",
+        code="duplicate_rows",
+        message=f"{table.path.name}: {len(rows)} of {table.n_rows} rows repeat an earlier row, "
+        f"target and all (rows {shown}); such rows can lie in two folds, which flatters the "
+        "scores; remove them, or keep them together with split group",
+    )
+
+
+def _row_hashes(table: Table) -> npt.NDArray[np.uint64]:
+    """uint64 (n_rows,): equal for rows of equal bits; a multiply-and-mix over the columns."""
+    odd = np.uint64(0x9E3779B97F4A7C15)
+    hashes = (table.y + 0.0).view(np.uint64) * odd  # + 0.0: -0.0 and 0.0 are one value
+    bits = table.X.view(np.uint32)
+    for place in range(table.n_features):
+        hashes ^= hashes >> np.uint64(29)
+        hashes += bits[:, place]
+        hashes *= odd
+    return hashes ^ (hashes >> np.uint64(32))

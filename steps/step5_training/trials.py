@@ -1,0 +1,61 @@
+"""A trial before and after it has run, as the study's storage keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from gpu.protocol import FoldScore, PruneRule
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A trial to run now. number: Optuna's; position: its place in the study's budget."""
+
+    number: int
+    position: int
+    values: dict[str, Any]
+    record: dict[str, Any]
+    prune: PruneRule | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A position in its final state; scores is empty when it failed."""
+
+    position: int
+    state: TrialState
+    values: dict[str, Any]
+    record: dict[str, Any]
+    scores: tuple[FoldScore, ...]
+    wall_s: float
+    failure: str
+
+    @property
+    def mean_r2(self) -> float:
+        """Mean R2 over the fitted folds."""
+        return float(np.mean([score.r2 for score in self.scores]))
+
+
+def fold_means(scores: Sequence[FoldScore]) -> tuple[float, ...]:
+    """Mean R2 over the first 1, 2, ... folds."""
+    return tuple(float(np.mean([s.r2 for s in scores[:k]])) for k in range(1, len(scores) + 1))
+
+
+def read_trial(trial: FrozenTrial, failure: str = "") -> Finished:
+    """A stored trial in its final state; with `failure`, counted as failed for that reason."""
+    attributes = trial.user_attrs
+    scores = tuple(FoldScore.model_validate(s) for s in attributes.get("scores", []))
+    return Finished(
+        position=attributes["position"],
+        state=TrialState.FAIL if failure else trial.state,
+        values=dict(trial.params),
+        record=attributes.get("record", {}),
+        scores=scores,
+        wall_s=attributes.get("wall_s", 0.0),
+        failure=failure or attributes.get("failure", ""),
+    )

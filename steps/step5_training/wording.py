@@ -1,0 +1,75 @@
+"""The sentences in which a run's result is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from gpu.params import Family
+from steps.contract import FamilyResult, StepError
+from steps.step5_training.judged import Judged
+
+
+def result_status(judged: Judged) -> Literal["complete", "failed", "no_signal"]:
+    """What the step ended as."""
+    if judged.signal is None:
+        return "failed"
+    return "no_signal" if judged.signal.verdict == "none" else "complete"
+
+
+def result_error(judged: Judged, families: Mapping[Family, FamilyResult]) -> StepError | None:
+    """Why the step failed: no family has a model; None when one has."""
+    if judged.signal is not None:
+        return None
+    if all(result.status == "skipped" for result in families.values()):
+        return StepError(kind="blocked", message="every family is switched off by policy")
+    reasons = "; ".join(f"{name}: {result.error}" for name, result in families.items())
+    kind = "out_of_memory" if all("oom: " in (r.error or "") for r in families.values()) else None
+    return StepError(kind=kind or "internal", message=f"no family has a model: {reasons}")
+
+
+def headline(
+    judged: Judged, families: Mapping[Family, FamilyResult], target: str, *, withheld: bool
+) -> str:
+    """The one sentence that a person reads first."""
+    signal, winner = judged.signal, judged.winner
+    if signal is None or winner is None:
+        error = result_error(judged, families)
+        return f"Step 5 failed: {error.message if error else 'no family has a model'}"
+    match signal.verdict:
+        case "none":
+            return (
+                f"No signal: nothing here predicts {target} reliably better than its mean. "
+                f"{signal.reasons[0]}."
+            )
+        case "leaked":
+            fate = "The winner is not published." if withheld else "Published by consent of policy."
+            return f"Leaked: {signal.reasons[0]}. {fate}"
+        case _:
+            result = families[winner]
+            assert result.cv is not None  # noqa: S101  # the winner has scores
+            assert result.holdout is not None  # noqa: S101
+            return (
+                f"Signal {signal.verdict}. {winner} wins: R2 {result.cv.r2.value:.4f} in "
+                f"cross-validation, {result.holdout.r2.value:.4f} on the holdout."
+            )
+
+
+def what_next(judged: Judged, *, withheld: bool) -> tuple[str, ...]:
+    """What to type next."""
+    if judged.signal is None:
+        return ()
+    match judged.signal.verdict:
+        case "none":
+            return ("look for other features, or more rows; predictions are refused meanwhile",)
+        case "leaked" if judged.signal.leaked_features:
+            names = json.dumps(list(judged.signal.leaked_features))
+            lines = [f'rerun without them: add "exclude_features": {names} to --params']
+            if withheld:
+                lines.append("or set publish.leaked to true in watcher_policies.json")
+            return tuple(lines)
+        case "leaked":
+            return ("find the feature that knows the target, and exclude it",)
+        case _:
+            return ("watcher --predict NEW_ROWS.csv --output predictions.csv",)

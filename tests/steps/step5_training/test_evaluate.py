@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from steps.step5_training.evaluate import evaluate
+
+
+def make(n=2000, noise=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(10, 2, n)
+    return y, y + noise * rng.normal(size=n)
+
+
+def test_the_scores_are_the_usual_ones_on_one_group():
+    y, p = make()
+    scores = evaluate(y, {"a": p}, [np.arange(len(y))], seed=1).scores["a"]
+    errors = y - p
+    assert scores.r2.value == pytest.approx(1 - np.sum(errors**2) / np.sum((y - y.mean()) ** 2))
+    assert scores.rmse.value == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert scores.mae.value == pytest.approx(np.mean(np.abs(errors)))
+
+
+def test_r2_is_the_mean_over_folds_and_errors_pool_all_rows():
+    y, p = make(n=300)
+    groups = [np.arange(100), np.arange(100, 300)]
+    scores = evaluate(y, {"a": p}, groups, seed=1).scores["a"]
+    by_fold = [
+        1 - np.sum((y[g] - p[g]) ** 2) / np.sum((y[g] - y[g].mean()) ** 2) for g in groups
+    ]
+    assert scores.r2.value == pytest.approx(np.mean(by_fold))
+    assert scores.rmse.value == pytest.approx(np.sqrt(np.mean((y - p) ** 2)))
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    truth = 1 - 0.25 / (4 + 0.0)
+    held = 0
+    for seed in range(60):
+        y, p = make(n=400, seed=seed)
+        low, high = evaluate(y, {"a": p}, [np.arange(400)], seed=1).scores["a"].r2.ci95
+        held += low <= truth <= high
+    assert 51 <= held <= 60
+
+
+def test_families_are_compared_on_the_same_resamples():
+    y, p = make()
+    samples = evaluate(y, {"a": p, "b": p + 0.001}, [np.arange(len(y))], seed=1).r2_samples
+    assert np.std(samples["a"] - samples["b"]) < 0.01 * np.std(samples["a"])
+
+
+def test_rows_outside_the_groups_are_not_looked_at():
+    y, p = make()
+    y[0], p[0] = 1e9, np.nan
+    assert evaluate(y, {"a": p}, [np.arange(1, len(y))], seed=1).scores["a"].r2.value > 0.9
+
+
+def test_a_large_offset_of_the_target_costs_no_digits():
+    y, p = make()
+    near = evaluate(y, {"a": p}, [np.arange(len(y))], seed=1).scores["a"].r2
+    far = evaluate(y + 1e9, {"a": p + 1e9}, [np.arange(len(y))], seed=1).scores["a"].r2
+    assert far.value == pytest.approx(near.value, abs=1e-6)
+    assert far.ci95 == pytest.approx(near.ci95, abs=1e-6)
