@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,10 @@ from steps.policies import validation_message
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """What to attempt. folder_name: "step5" or "predict"; limit_s, grace_s: seconds."""
+    """What to attempt. folder_name: "step5" or "predict"; limit_s, grace_s: seconds.
+
+    may_write: files outside the workspace that a person named as output.
+    """
 
     run_id: str
     step: int
@@ -36,6 +39,7 @@ class AttemptSpec:
     inputs: dict[str, str]
     limit_s: float
     grace_s: float
+    may_write: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def make_attempt(
     finally:
         watch.follow(None)
     result, problem = read_result(request)
-    output_problems = check_result_outputs(result, workspace) if result else ()
+    output_problems = check_result_outputs(result, workspace, spec.may_write) if result else ()
     verdict = judge(spec.step, ending, result, problem, output_problems)
     ledger.attempt_ended(attempt_id, ending, verdict, result)
     return Attempted(spec, folder, ending, result, verdict)
@@ -146,11 +150,17 @@ def read_result(request: StepRequest) -> tuple[StepResult | None, str | None]:
     return result, None
 
 
-def check_result_outputs(result: StepResult, workspace: Workspace) -> tuple[str, ...]:
-    """A sentence for each output that is missing, changed, or outside the workspace."""
+def check_result_outputs(
+    result: StepResult, workspace: Workspace, may_write: Sequence[Path] = ()
+) -> tuple[str, ...]:
+    """A sentence for each output that is missing, changed, or outside the workspace.
+
+    may_write: files outside the workspace that are allowed all the same.
+    """
     problems = []
     for output in result.outputs:
-        path = workspace.inside(output.path)
+        named = workspace.root / output.path
+        path = named if named in may_write else workspace.inside(output.path)
         if path is None:
             problems.append(f"{output.path} lies outside the workspace")
         elif not path.is_file():

@@ -69,6 +69,7 @@ def run_predict(
                 inputs={},
                 limit_s=policy.timeout_s(manifest.step, manifest.timeout_minutes),
                 grace_s=policy.steps.kill_grace_s,
+                may_write=(output_path,),
             )
         )
         outcome = attempted.verdict.outcome

@@ -17,12 +17,6 @@ from agents.workspace import Workspace
 from steps.contract import Estimate, FamilyResult, StepResult
 
 _SIGNAL_STYLE = {"strong": "green", "weak": "yellow", "none": "red", "leaked": "bold red"}
-_SIGNAL_WORDS = {
-    "strong": "there is something to predict here",
-    "weak": "there may be a little to predict here",
-    "none": "no signal: nothing here can be predicted better than by the mean",
-    "leaked": "the target is given away by features; these scores mean nothing for new rows",
-}
 _OUTCOME_WORDS = {
     "complete": "done",
     "no_signal": "done, no signal",
@@ -49,18 +43,20 @@ def show_step(console: Console, report: StepReport, workspace: Workspace) -> Non
     if report.result is None or report.result.status == "failed":
         _show_failure(console, report, workspace)
     else:
-        show_result(console, report.result, last.verdict.outcome, last.ending.duration_s)
+        what = attempt_words(last.spec.folder_name, last.spec.step)
+        took = words(last.ending.duration_s)
+        show_result(
+            console, report.result, f"{what}: {outcome_words(last.verdict.outcome)} in {took}"
+        )
     notes: list[Text | str] = [mark("warning", issue.message) for issue in last.verdict.issues]
     if notes:
         bullets(console, notes)
     _show_files(console, last, report.result, workspace)
 
 
-def show_result(
-    console: Console, result: StepResult, outcome: str, duration_s: float | None
-) -> None:
-    """What a step says of itself, from its StepResult only. duration_s: of its process."""
-    console.print(_headline(result, outcome, duration_s))
+def show_result(console: Console, result: StepResult, title: str) -> None:
+    """What a step says of itself, from its StepResult only."""
+    console.print(_headline(result, title))
     if result.families:
         console.print()
         families_result(console, result)
@@ -89,9 +85,12 @@ def families_result(console: Console, result: StepResult) -> None:
         "RMSE",
         "MAE",
         "trials",
-        "time",
-        right=("RMSE", "MAE", "time"),
+        "trained",
+        right=("RMSE", "MAE", "trained"),
     )
+    table.padding = (0, 1, 0, 0)
+    for column in table.columns:
+        column.no_wrap = True  # an interval or a number broken in two is hard to read
     for name, family in result.families.items():
         winner = name == result.winner
         label = Text(("* " if winner else "  ") + name, style="bold" if winner else "")
@@ -112,9 +111,9 @@ def families_result(console: Console, result: StepResult) -> None:
             _time(family),
         )
     console.print(table)
-    legend = "[low, high] 95 % interval; RMSE and MAE on the holdout"
+    legend = "[low, high]: 95 % interval. RMSE, MAE: on the holdout. trained: sum over its trials."
     if result.winner:
-        legend = f"* winner by CV R2; {legend}"
+        legend = f"* winner, chosen by CV R2. {legend}"
     console.print(Text(f"  {legend}", style="dim"))
     failures: list[Text | str] = [
         Text.assemble((name, "bold"), f" {family.status}: {family.error}")
@@ -126,17 +125,24 @@ def families_result(console: Console, result: StepResult) -> None:
         bullets(console, failures)
 
 
-def _headline(result: StepResult, outcome: str, duration_s: float | None) -> Panel:
+def attempt_words(folder_name: str, step: int) -> str:
+    """What was attempted: "step 5", or an action such as "predict"."""
+    return f"step {step}" if folder_name.startswith("step") else folder_name.partition("-")[0]
+
+
+def outcome_words(outcome: str) -> str:
+    """An outcome for people."""
+    return _OUTCOME_WORDS.get(outcome, outcome)
+
+
+def _headline(result: StepResult, title: str) -> Panel:
     text = Text()
-    style = "green" if outcome == "complete" else "yellow"
+    style = "green" if result.status == "complete" else "yellow"
     if result.signal:
         verdict = result.signal.verdict
         style = _SIGNAL_STYLE[verdict]
-        text.append(f"Signal: {verdict}", style=f"bold {style}")
-        text.append(f" - {_SIGNAL_WORDS[verdict]}\n")
+        text.append(f"Signal: {verdict}\n", style=f"bold {style}")
     text.append(result.headline, style="bold")
-    took = "" if duration_s is None else f" in {words(duration_s)}"
-    title = f"step {result.step}: {_OUTCOME_WORDS.get(outcome, outcome)}{took}"
     return Panel(text, title=title, title_align="left", border_style=style, padding=(0, 1))
 
 
@@ -193,11 +199,13 @@ def _estimate(estimate: Estimate | None, wide: bool) -> str:
 
 
 def _number(estimate: Estimate | None) -> str:
-    return "-" if estimate is None else f"{estimate.value:.4g}"
+    if estimate is None:
+        return "-"
+    return f"{estimate.value:,.0f}" if abs(estimate.value) >= 1000 else f"{estimate.value:.4g}"
 
 
 def _trials(family: FamilyResult) -> str:
-    parts = [str(family.trials_complete)]
+    parts = [str(family.trials_complete + family.trials_pruned + family.trials_failed)]
     if family.trials_pruned:
         parts.append(f"{family.trials_pruned} pruned")
     if family.trials_failed:
@@ -206,7 +214,9 @@ def _trials(family: FamilyResult) -> str:
 
 
 def _time(family: FamilyResult) -> str:
-    return words(family.training_s)
+    minutes, seconds = divmod(round(family.training_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def byte_size(size: int) -> str:

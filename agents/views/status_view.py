@@ -9,7 +9,7 @@ from rich.text import Text
 from agents.durations import words
 from agents.status import AttemptStatus, RunStatus, Status
 from agents.views.live import families_table
-from agents.views.result import byte_size, show_result
+from agents.views.result import attempt_words, byte_size, outcome_words, show_result
 from agents.views.run_view import progress_line
 from agents.views.screen import heading, pairs, plain_table
 from agents.workspace import Workspace
@@ -83,7 +83,8 @@ def _show_last(
         if progress.families:
             console.print(families_table(progress))
     if attempt.result is not None and attempt.result.status != "failed":
-        show_result(console, attempt.result, attempt.outcome or "", attempt.duration_s)
+        what = attempt_words(attempt.folder.name, attempt.step)
+        show_result(console, attempt.result, f"{what}: {outcome_words(attempt.outcome or '')}")
     elif attempt.message:
         console.print(Text(attempt.message), soft_wrap=True)
     rows = [("log", workspace.shown(attempt.log_path))]

@@ -7,6 +7,8 @@ and the split stand here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,11 +23,15 @@ _SHOWN_ROWS = 5
 
 
 def check_table(
-    table: Table, n_folds: int, holdout_fraction: float, split: Split
+    table: Table,
+    n_folds: int,
+    holdout_fraction: float,
+    split: Split,
+    leaks: Sequence[LeakFinding] | None = None,
 ) -> tuple[Note, ...]:
     """Warnings about a table that can be trained on; raises TableError about one that cannot.
 
-    Leaks come as critical notes with the code "leak"; find_leaks has them for machines.
+    Leaks come as critical notes with the code "leak"; pass what find_leaks found, if it is known.
     """
     file = table.path.name
     _check_target(table)
@@ -46,7 +52,8 @@ def check_table(
             f"{holdout_fraction:.0%} need at least {needed}; use fewer folds (k_folds) or more rows"
         )
     notes = [_repeats_note(table, split)]
-    notes += [leak_note(table, finding) for finding in find_leaks(table)]
+    found = find_leaks(table) if leaks is None else leaks
+    notes += [leak_note(table, finding) for finding in found]
     if unchecked := unchecked_pair_features(table):
         message = f"{file}: {unchecked} features were left out of the search for pairs that leak"
         notes.append(Note(level="info", code="pairs_not_checked", message=message))

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
+
 from gpu.host.devices import MIB, detect_devices, plan_slots
 from gpu.host.leases import LeaseQueue
 from gpu.host.pool import Pool
@@ -81,6 +83,8 @@ def run(request: StepRequest) -> StepResult:
         raise StepRefused("bad_input", str(error)) from error
     except StudyStorageError as error:
         raise StepRefused("usage", str(error)) from error
+    except optuna.exceptions.StorageInternalError as error:
+        raise StepRefused("internal", f"study_storage: {error}") from error
     finally:
         shutil.rmtree(out_dir / "scratch", ignore_errors=True)
 
@@ -88,12 +92,8 @@ def run(request: StepRequest) -> StepResult:
 def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepared:
     table = read_table(Path(request.inputs["survivors"]), settings.table_options())
     log.info("table: %d rows, %d features, target %s", len(table.y), table.n_features, table.target)
-    notes = check_table(
-        table,
-        n_folds=settings.k_folds,
-        holdout_fraction=settings.holdout_fraction,
-        split=settings.split,
-    )
+    leaks = find_leaks(table)
+    notes = check_table(table, settings.k_folds, settings.holdout_fraction, settings.split, leaks)
     for note in (*table.notes, *notes):
         log.info("%s: %s", note.level, note.message)
     splits = draw_folds(
@@ -106,7 +106,7 @@ def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepare
         group=table.group,
     )
     folder = lay_out(table, splits, out_dir / "scratch" / "table")
-    return Prepared(table, splits, (*table.notes, *notes), find_leaks(table), folder)
+    return Prepared(table, splits, (*table.notes, *notes), leaks, folder)
 
 
 def _search(
@@ -158,6 +158,6 @@ def _judge(
     }
     notes = list(prepared.notes)
     if len(out_of_fold) > 1:
-        notes.append(compare_winner(winner, cv.r2_samples))
+        notes.append(compare_winner(winner, cv.r2_samples, held.scores))
         notes.append(compare_blend(winner, y, out_of_fold, holdout, splits.holdout_rows))
     return Judged(comparison, tuple(notes), cv, held, winner, signals)

@@ -43,8 +43,8 @@ class Settings(BaseModel):
     time_budget_minutes: Annotated[float, Field(gt=0)] | None = None
     pruning: bool = True
     slots: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=1)] = 100
-    patience: Annotated[int, Field(ge=1)] = 15
+    epochs: Annotated[int, Field(ge=1)] = 60
+    patience: Annotated[int, Field(ge=1)] = 10
     batch_mode: Literal["auto", "full", "mini"] = "auto"
     optimizer: Literal["adam", "adamw"] = "adamw"
     normalize_features: bool = True

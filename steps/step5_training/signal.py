@@ -41,22 +41,26 @@ def judge_signal(cv: Scores, holdout: Scores, leaks: Sequence[LeakFinding]) -> S
     return Signal(verdict="strong" if strong else "weak", reasons=reasons)
 
 
-def compare_winner(winner: str, r2_samples: Mapping[str, Vector]) -> Note:
-    """Whether the winner is really better than the runner-up, by paired bootstrap resamples."""
+def compare_winner(
+    winner: str, r2_samples: Mapping[str, Vector], holdout: Mapping[str, Scores]
+) -> Note:
+    """Whether the winner is really better than the runner-up of cross-validation.
+
+    Clear when the 95 % interval of their R2 difference over paired bootstrap resamples is above
+    zero and the holdout, which took no part in the choice, says the same; else a tie.
+    """
     others = {name: float(np.nanmean(s)) for name, s in r2_samples.items() if name != winner}
     second = max(others, key=lambda name: others[name])
     low, high = np.nanpercentile(r2_samples[winner] - r2_samples[second], [2.5, 97.5])
-    if low > 0:
-        message = (
-            f"{winner} is better than {second} beyond chance: "
-            f"R2 difference 95 % interval {low:+.4f} to {high:+.4f}"
-        )
-        return Note(level="info", code="clear_winner", message=message)
-    message = (
-        f"{winner} and {second} are tied: the 95 % interval of their R2 difference, "
-        f"{low:+.4f} to {high:+.4f}, holds zero"
+    held = holdout[winner].r2.value - holdout[second].r2.value
+    evidence = (
+        f"their R2 differs by {low:+.4f} to {high:+.4f} in cross-validation (95 % interval) "
+        f"and by {held:+.4f} on the holdout"
     )
-    return Note(level="info", code="tie", message=message)
+    if low > 0 and held > 0:
+        message = f"{winner} is better than {second} beyond chance: {evidence}"
+        return Note(level="info", code="clear_winner", message=message)
+    return Note(level="info", code="tie", message=f"{winner} and {second} are tied: {evidence}")
 
 
 def _failings(where: str, scores: Scores) -> list[str]:

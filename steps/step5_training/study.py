@@ -229,7 +229,9 @@ def open_study(
     run_id: str,
     folder: Path,
 ) -> tuple[FamilyStudy, str | None]:
-    """A new study, or with settings.resume the last one of the same identity, and what to say.
+    """A new study, or this run's own, or with settings.resume the last one of the same identity.
+
+    Returns it with what is to be said of it, if anything.
 
     A study of the same table and family with another identity is left alone, and the note names
     what differs.
@@ -238,9 +240,10 @@ def open_study(
     same = f"{prefix}-{identity.digest()}-"
     note = None
     name = f"{same}{run_id}"
-    resumed = False
-    if settings.resume:
-        names = [n for n in optuna.get_all_study_names(storage) if n.startswith(f"{prefix}-")]
+    names = [n for n in optuna.get_all_study_names(storage) if n.startswith(f"{prefix}-")]
+    # A retry of the step goes on with its own run's study, asked to or not.
+    resumed = name in names
+    if settings.resume and not resumed:
         earlier = sorted((n for n in names if n.startswith(same)), key=lambda n: n[len(same) :])
         if earlier:
             name, resumed = earlier[-1], True

@@ -51,8 +51,8 @@ def headline(
             assert result.cv is not None  # noqa: S101  # the winner has scores
             assert result.holdout is not None  # noqa: S101
             return (
-                f"Signal {signal.verdict}. {winner} wins: R2 {result.cv.r2.value:.4f} in "
-                f"cross-validation, {result.holdout.r2.value:.4f} on the holdout."
+                f"{winner} predicts {target}: R2 {result.cv.r2.value:.3f} in cross-validation, "
+                f"{result.holdout.r2.value:.3f} on the holdout."
             )
 
 

@@ -88,6 +88,10 @@ def distinct_values_lost(values: npt.NDArray[Any], feature: Floats32) -> bool:
     Measurements with more digits than float32 keeps meet now and then without harm; the check is
     for columns whose digits are the information, such as milliseconds since 1970.
     """
+    if values.dtype.kind in "iu":  # compared as integers: float64 may have lost them already
+        if len(values) == 0 or max(-int(values.min()), int(values.max())) <= 2**24:
+            return False
+        return len(np.unique(feature)) < len(np.unique(values))
     known = np.isfinite(feature)
     values, feature = values[known], feature[known]
     inexact = values != feature

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from steps.contract import Note
 from steps.tables.bridge import arrow_numbers
-from steps.tables.columns import NO_MOMENT, Moments, Numbers, RawColumn, Texts
+from steps.tables.columns import NO_MOMENT, Moments, Numbers, RawColumn, Texts, are_numbers
 from steps.tables.dates import moments_of
 from steps.tables.encode import distinct_values_lost, encode, numbers_of
-from steps.tables.kinds import exact_integers, infer
+from steps.tables.kinds import canonical_number, exact_integers, infer
 from steps.tables.schema import (
     CategoricalEncoding,
     ColumnSchema,
@@ -114,7 +114,9 @@ class Intake:
         encoded = encode(raw, column, self.file, self.decimal_comma)
         self.notes += encoded.notes
         if isinstance(column.encoding, NumericEncoding):
-            values = numbers_of(raw, column.name, self.file, self.decimal_comma)
+            values = exact_integers(raw)
+            if values is None:
+                values = numbers_of(raw, column.name, self.file, self.decimal_comma)
             if distinct_values_lost(values, encoded.features[0]):
                 self._warn(
                     "float32_precision",
@@ -161,10 +163,14 @@ class Intake:
         """Codes by first appearance; rows without a group are one group."""
         if not isinstance(raw, Texts):
             raise TableError(f"{self.file}: group column {name!r} has no values")
-        codes = raw.codes.astype(np.int64)
-        missing = codes < 0
+        names = raw.distinct.to_pylist()
+        if are_numbers(raw.distinct, decimal_comma=False).all():
+            names = [canonical_number(name) for name in names]  # 7 and 7.0 are one group
+        code_of: dict[str, int] = {}
+        codes = np.array([code_of.setdefault(name, len(code_of)) for name in names])[raw.codes]
+        missing = raw.codes < 0
         if missing.any():
-            codes[missing] = len(raw.distinct)
+            codes[missing] = len(code_of)
             self._warn(
                 "missing_group",
                 f"group column {name!r} has {int(missing.sum())} missing values, the first in row "

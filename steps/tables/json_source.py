@@ -94,7 +94,7 @@ class JsonSource:
             return np.array(values, np.int64)
         if kinds <= {bool, type(None)}:
             return _bools(values)
-        if kinds <= {int, float, bool, type(None)} and _are_exact(values):
+        if kinds <= {int, float, type(None)} and _are_exact(values):
             return np.array([math.nan if v is None else v for v in values], np.float64)
         for place, value in enumerate(values):
             if isinstance(value, dict | list):

@@ -43,7 +43,7 @@ _MOSTLY_NUMBERS = 0.9
 _BOOLEAN_PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 _ROW_NAMES = re.compile(
     r"^(|unnamed: \d+|index|level_0|row[ _]?names?|row[ _]?(id|nr|no|number)|seed|(.*[ _.-])?"
-    r"(id|ids|uuid|guid))$"
+    r"(id|ids|uid|uuid|guid))$"
 )
 _CAMEL_ID = re.compile(r"[a-z](Id|ID|Uuid|UUID)$")
 _INTEGER = r"^-?(0|[1-9]\d*)$"

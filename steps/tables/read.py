@@ -9,9 +9,10 @@ import numpy as np
 
 from steps.contract import Note
 from steps.tables.array_sources import NpzSource, ParquetSource
-from steps.tables.columns import Source, gather
+from steps.tables.columns import Source
 from steps.tables.csv_source import CsvSource
 from steps.tables.encode import encode
+from steps.tables.gather import gather
 from steps.tables.intake import Intake, identifiers
 from steps.tables.json_source import JsonSource
 from steps.tables.schema import (

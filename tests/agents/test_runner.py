@@ -219,6 +219,20 @@ def test_predict_runs_the_action_once_and_keeps_its_folder(watcher, folder):
     assert folder.attempts[0].name == "predict-attempt1"
 
 
+def test_predict_may_write_where_a_person_says_also_outside_the_workspace(
+    watcher, folder, tmp_path
+):
+    sidecar = folder.root / "models" / "reinforcement" / "best_model.meta.json"
+    sidecar.parent.mkdir(parents=True)
+    sidecar.write_text("{}")
+    (folder.root / "new.csv").write_text("a\n1\n")
+    output = tmp_path / "elsewhere.csv"
+    answer = watcher("--predict", "new.csv", "--output", str(output))
+    assert answer.code == ExitCode.DONE
+    assert output.read_text().startswith("row,prediction")
+    assert "predict: done" in answer.out
+
+
 def test_predict_without_signal_is_refused_with_12(watcher, folder, monkeypatch):
     monkeypatch.setenv("FAKE_PREDICT", "no_signal")
     sidecar = folder.root / "models" / "reinforcement" / "best_model.meta.json"

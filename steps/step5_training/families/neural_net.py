@@ -20,7 +20,7 @@ SMALLEST_BATCH, LARGEST_BATCH = 64, 1024
 def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
     space: SearchSpace = {
         "hidden_layers": CategoricalDistribution(ARCHITECTURES),
-        "learning_rate": FloatDistribution(5e-4, 1e-2, log=True),
+        "learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
         "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
     }
     if settings.dropout is None:

@@ -137,8 +137,11 @@ def act_descend(request: StepRequest) -> StepResult:
 
 
 def act_predict(request: StepRequest) -> StepResult:
-    write_text_atomic(Path(request.params["output"]), "row,prediction\n0,1.5\n")
-    return result(request, headline="1 row scored")
+    path = Path(request.params["output"])
+    write_text_atomic(path, "row,prediction\n0,1.5\n")
+    size = path.stat().st_size
+    output = Output(path=str(path), sha256=sha256_file(path), bytes=size)
+    return result(request, headline="1 row scored", outputs=(output,))
 
 
 def result(request: StepRequest, **facts: object) -> StepResult:

@@ -25,9 +25,7 @@ def test_r2_is_the_mean_over_folds_and_errors_pool_all_rows():
     y, p = make(n=300)
     groups = [np.arange(100), np.arange(100, 300)]
     scores = evaluate(y, {"a": p}, groups, seed=1).scores["a"]
-    by_fold = [
-        1 - np.sum((y[g] - p[g]) ** 2) / np.sum((y[g] - y[g].mean()) ** 2) for g in groups
-    ]
+    by_fold = [1 - np.sum((y[g] - p[g]) ** 2) / np.sum((y[g] - y[g].mean()) ** 2) for g in groups]
     assert scores.r2.value == pytest.approx(np.mean(by_fold))
     assert scores.rmse.value == pytest.approx(np.sqrt(np.mean((y - p) ** 2)))
 

@@ -31,7 +31,8 @@ def test_a_trial_far_below_the_best_is_stopped_and_one_near_it_is_not():
     assert hopeless(rule, [0.7])
     assert not hopeless(rule, [0.79])
     # The same gap weighs more with every fold that shows it.
-    assert hopeless(rule, [0.785, 0.785, 0.785]) and not hopeless(rule, [0.785])
+    assert hopeless(rule, [0.785, 0.785, 0.785])
+    assert not hopeless(rule, [0.785])
 
 
 def test_a_better_trial_is_never_stopped():

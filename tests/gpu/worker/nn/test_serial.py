@@ -30,7 +30,9 @@ def test_the_kept_network_is_that_of_the_best_epoch():
 def test_training_stops_after_its_patience():
     X, y = make()
     params = complete_params("neural_net", {**SMALL, "epochs": 500})
-    trained = train_network(X, y, torch.randn(100, 3), torch.randn(100), params, seed=1, epochs=None)
+    trained = train_network(
+        X, y, torch.randn(100, 3), torch.randn(100), params, seed=1, epochs=None
+    )
     assert trained.epochs_run == trained.best_epoch + 3
 
 

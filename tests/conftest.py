@@ -1,0 +1,19 @@
+"""Where the tables for tests with real data are: a folder beside the checkout, or as told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder named by WATCHER_TEST_DATA, else shared/data beside the checkout."""
+    named = os.environ.get("WATCHER_TEST_DATA")
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(named) if named else beside
+    if not folder.is_dir():
+        pytest.skip("no folder of real tables: set WATCHER_TEST_DATA to one")
+    return folder

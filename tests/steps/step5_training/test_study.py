@@ -1,0 +1,236 @@
+"""A study's trials depend on its seed and history alone; nothing is lost or counted twice."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from gpu.protocol import FoldScore, TrainFailed, TrialDone
+from steps.step5_training.families import SPECS
+from steps.step5_training.identity import BATCH, search_identity
+from steps.step5_training.settings import Settings
+from steps.step5_training.storage import StudyStorageError, open_storage
+from steps.step5_training.study import INTERRUPTIONS_ALLOWED, open_study
+
+SPEC = SPECS["lightgbm"]
+
+
+@pytest.fixture(params=["sqlite", "journal"])
+def storage(request, tmp_path):
+    return open_storage(request.param, tmp_path / "studies")
+
+
+def opened(storage, tmp_path, trials=10, run="r1", table="t", **options):
+    settings = Settings(trials=trials, **options)
+    space = SPEC.search_space(settings, 1000)
+    return open_study(
+        storage,
+        SPEC,
+        settings,
+        identity=search_identity(SPEC, space, settings, table, "folds"),
+        space=space,
+        table_name="orders",
+        run_id=run,
+        folder=tmp_path / "predictions",
+    )
+
+
+def outcome(planned, folds=3, pruned=False):
+    """A made-up result that depends on the trial's parameters only."""
+    r2 = 0.9 - abs(planned.values["feature_fraction"] - 0.7)
+    scores = tuple(
+        FoldScore(
+            fold=k,
+            r2=r2 + 0.01 * k,
+            val_mse=1.0,
+            train_mse=1.0,
+            best_round=5,
+            rounds_run=9,
+            duration_s=0.1,
+        )
+        for k in range(1 if pruned else folds)
+    )
+    return TrialDone(
+        id="x", scores=scores, pruned=pruned, duration_s=0.3, device="cpu", peak_rss_mib=1.0
+    )
+
+
+def run_out(study, order=1):
+    """Run a study to its end; with order -1 the trials of a batch finish in reverse."""
+    while batch := study.ask():
+        for planned in batch[::order]:
+            study.tell(planned, outcome(planned), 0.3)
+    return [trial.values for trial in study.finished]
+
+
+def test_trials_do_not_depend_on_the_order_in_which_they_finish(storage, tmp_path):
+    first, _ = opened(storage, tmp_path)
+    second, _ = opened(storage, tmp_path, run="r2")
+    assert run_out(first) == run_out(second, order=-1)
+    assert len(first.finished) == 10
+
+
+def test_a_batch_is_asked_only_when_the_last_one_is_told(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    batch = study.ask()
+    assert len(batch) == BATCH
+    assert study.ask() == []
+
+
+def test_resume_continues_to_exactly_the_asked_number_as_if_never_stopped(storage, tmp_path):
+    whole, _ = opened(storage, tmp_path, trials=15, run="r0", seed=1)
+    expected = run_out(whole)
+    short, _ = opened(storage, tmp_path, trials=6, run="r1", table="t2", seed=1)
+    run_out(short)
+    longer, note = opened(storage, tmp_path, trials=15, run="r2", table="t2", seed=1, resume=True)
+    assert "6 of 15 trials done" in note
+    assert run_out(longer) == expected
+    again, _ = opened(storage, tmp_path, trials=15, run="r3", table="t2", seed=1, resume=True)
+    assert again.ask() == []
+
+
+def test_a_killed_run_is_resumed_with_the_trials_it_left_running(storage, tmp_path):
+    whole, _ = opened(storage, tmp_path, run="r0", table="t0")
+    expected = run_out(whole)
+    killed, _ = opened(storage, tmp_path)
+    for planned in killed.ask():
+        killed.tell(planned, outcome(planned), 0.3)
+    second = killed.ask()
+    killed.tell(second[2], outcome(second[2]), 0.3)
+    # Nothing more is said: the process is gone, and three trials are left RUNNING.
+    resumed, _ = opened(storage, tmp_path, run="r2", resume=True)
+    states = [t.state for t in optuna.load_study(study_name=resumed.name, storage=storage).trials]
+    assert states.count(TrialState.RUNNING) == 0
+    assert states.count(TrialState.FAIL) == 3
+    due = resumed.ask()
+    assert [planned.position for planned in due] == [4, 5, 7]
+    assert [p.values for p in due] == [p.values for p in second if p.position != 6]
+    for planned in due:
+        resumed.tell(planned, outcome(planned), 0.3)
+    assert run_out(resumed) == expected
+
+
+def test_a_trial_that_is_cut_off_again_and_again_is_given_up(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    study.ask()
+    for _ in range(INTERRUPTIONS_ALLOWED):
+        study, _ = opened(storage, tmp_path, resume=True)
+        study.ask()
+    study, _ = opened(storage, tmp_path, resume=True)
+    assert [trial.failure for trial in study.finished] == ["interrupted 4 times"] * BATCH
+
+
+def test_a_study_on_other_data_is_set_aside_and_said(storage, tmp_path):
+    first, _ = opened(storage, tmp_path)
+    run_out(first)
+    other, note = opened(storage, tmp_path, table="changed", run="r2", resume=True)
+    assert other.finished == ()
+    assert f"study {first.name} was made with another table" in note
+
+
+def test_other_fixed_parameters_are_another_search_space(storage, tmp_path):
+    first, _ = opened(storage, tmp_path)
+    run_out(first)
+    other, note = opened(storage, tmp_path, n_estimators=77, run="r2", resume=True)
+    assert other.finished == ()
+    assert "another search space" in note
+
+
+def test_without_resume_a_new_study_begins(storage, tmp_path):
+    first, _ = opened(storage, tmp_path)
+    run_out(first)
+    second, note = opened(storage, tmp_path, run="r2")
+    assert second.finished == ()
+    assert note is None
+
+
+def test_a_retry_of_a_run_goes_on_with_its_own_study(storage, tmp_path):
+    first, _ = opened(storage, tmp_path)
+    for planned in first.ask():
+        first.tell(planned, outcome(planned), 0.3)
+    retried, note = opened(storage, tmp_path)
+    assert len(retried.finished) == BATCH
+    assert "4 of 10 trials done" in note
+
+
+def test_the_best_trial_is_complete_and_its_record_is_whole(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    batch = study.ask()
+    study.tell(batch[0], outcome(batch[0], pruned=True), 0.1)
+    study.tell(batch[1], TrainFailed(kind="oom", message="no memory"), 0.1)
+    for planned in batch[2:]:
+        study.tell(planned, outcome(planned), 0.3)
+    assert study.best.position in (2, 3)
+    assert study.best.record == batch[study.best.position].record
+    assert study.finished[1].failure == "oom: no memory"
+    states = [trial.state for trial in study.finished]
+    assert states[:2] == [TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_only_the_best_trials_predictions_are_kept(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    for planned in study.ask():
+        study.predictions_path(planned.position).write_bytes(b"x")
+        study.tell(planned, outcome(planned), 0.3)
+    kept = sorted((tmp_path / "predictions" / study.name).glob("*.npy"))
+    assert kept == [study.predictions_path(study.best.position)]
+
+
+def test_a_family_that_always_fails_stops_early_with_the_reason(storage, tmp_path):
+    study, _ = opened(storage, tmp_path, trials=50)
+    for _ in range(2):
+        for planned in study.ask():
+            study.tell(planned, TrainFailed(kind="internal", message="broken"), 0.1)
+    assert study.ask() == []
+    assert study.remaining == 0
+    assert "the first 8 trials all failed; internal: broken" in study.stopped
+
+
+def test_the_prune_rule_comes_from_whole_batches(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    first = study.ask()
+    assert {planned.prune for planned in first} == {None}
+    for planned in first:
+        study.tell(planned, outcome(planned), 0.3)
+    rule = study.ask()[0].prune
+    assert rule.reference == tuple(score.r2 for score in study.best.scores)
+
+
+def test_pruning_can_be_switched_off(storage, tmp_path):
+    study, _ = opened(storage, tmp_path, pruning=False)
+    for planned in study.ask():
+        study.tell(planned, outcome(planned), 0.3)
+    assert study.ask()[0].prune is None
+
+
+@pytest.mark.parametrize("setting", ["postgres", "nonsense://x/y"])
+def test_a_storage_that_cannot_be_used_is_named(setting, tmp_path):
+    with pytest.raises(StudyStorageError, match=setting[:8]):
+        open_storage(setting, tmp_path)
+
+
+def test_a_password_in_a_storage_url_is_not_shown(tmp_path):
+    with pytest.raises(StudyStorageError) as caught:
+        open_storage("nonsense://me:secret@host/db", tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_any_database_url_is_taken(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path / 'own.db'}", tmp_path)
+    study, _ = opened(storage, tmp_path)
+    assert len(run_out(study)) == 10
+
+
+def test_a_locked_database_is_a_clear_error_after_a_bounded_wait(tmp_path, monkeypatch):
+    import sqlite3
+
+    from steps.step5_training import storage as module
+
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.5)
+    open_storage("sqlite", tmp_path)
+    holder = sqlite3.connect(tmp_path / module.SQLITE_FILE)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StudyStorageError, match="locked"):
+        opened(open_storage("sqlite", tmp_path), tmp_path)
+    holder.close()
