@@ -150,7 +150,7 @@ def _judge(
         return Judged(comparison, prepared.notes)
     cv = evaluate(y, out_of_fold, [fold.val_rows for fold in splits.folds], settings.seed)
     held = evaluate(y, holdout, [splits.holdout_rows], settings.seed)
-    with_model = [family for family in comparison.fits if family in out_of_fold]
+    with_model = [family for family in studies.by_family if family in out_of_fold]
     winner = max(with_model, key=lambda family: cv.scores[family].r2.value)
     signals = {
         family: judge_signal(cv.scores[family], held.scores[family], prepared.leaks)

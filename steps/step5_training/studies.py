@@ -39,9 +39,11 @@ class Studies:
         """
         out_of_fold: dict[str, Vector] = {}
         holdout: dict[str, Vector] = {}
-        for family, (job, outcome) in comparison.fits.items():
-            predicted = self.by_family[family].best_predictions()
-            if not isinstance(outcome, FitDone) or predicted is None:
+        # In the order of the studies, not of finishing: sums round differently in another order.
+        for family, study in self.by_family.items():
+            predicted = study.best_predictions()
+            job, outcome = comparison.fits.get(family, (None, None))
+            if job is None or not isinstance(outcome, FitDone) or predicted is None:
                 continue
             out_of_fold[family] = predicted
             holdout[family] = np.full(n_rows, np.nan)

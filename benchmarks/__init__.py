@@ -1,0 +1,1 @@
+"""Measure the product beside what people write without it."""

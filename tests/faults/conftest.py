@@ -1,0 +1,8 @@
+"""Fault tests use the same real command as the integration tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))

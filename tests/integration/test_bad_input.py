@@ -1,0 +1,79 @@
+"""Bad input is refused before work starts, by file, column and row, with exit code 1."""
+
+from __future__ import annotations
+
+import pytest
+from tests_integration import make_columns
+
+
+def with_price(row, value):
+    columns = make_columns(60)
+    columns["price"][row] = value
+    return columns
+
+
+def lines(columns):
+    rows = zip(*columns.values(), strict=True)
+    return "\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+GOOD = lines(make_columns(60))
+CASES = {
+    "empty file": ("", {}, ["table.csv", "empty"]),
+    "header only": (GOOD.splitlines()[0] + "\n", {}, ["table.csv", "no rows"]),
+    "no such target": (GOOD, {"target": "prize"}, ["prize", "did you mean", "price"]),
+    "text target": (GOOD, {"target": "town"}, ["town", "row 1"]),
+    "text in the target": (lines(with_price(6, "dear")), {}, ["price", "row 7", "dear"]),
+    "gap in the target": (lines(with_price(9, "")), {}, ["price", "row 10", "missing"]),
+    "inf in the target": (lines(with_price(9, "inf")), {}, ["price", "row 10", "inf"]),
+    "constant target": (
+        lines(make_columns(60) | {"price": ["5"] * 60}),
+        {},
+        ["price", "constant"],
+    ),
+    "too few rows": ("\n".join(GOOD.splitlines()[:6]), {"k_folds": 5}, ["5 rows", "at least 12"]),
+    "one row": ("\n".join(GOOD.splitlines()[:2]), {}, ["table.csv"]),
+    "duplicate columns": ("a,b,a,price\n1,2,3,4\n", {}, ["table.csv", "'a'"]),
+    "ragged row": (GOOD.replace(",yes,", ",yes,1,", 1), {}, ["table.csv", "row"]),
+    "unknown category column": (GOOD, {"categorical_features": ["twon"]}, ["twon", "town"]),
+    "group without column": (GOOD, {"split": "group"}, ["group_column"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_refused_in_words_that_help(workspace, case):
+    text, params, told = CASES[case]
+    (workspace.root / "table.csv").write_text(text)
+    answer = workspace.step5("table.csv", **{"target": "price", **params})
+    assert answer.code == 1, answer.out
+    message = answer.document["steps"][-1]["result"]["error"]["message"]
+    for words in told:
+        assert words in message, message
+    assert len(answer.document["steps"][-1]["attempts"]) == 1
+    assert not (workspace.root / "models").exists()
+    assert not (workspace.root / "optuna_studies").exists()
+
+
+def test_a_file_that_is_not_there_is_named_with_its_parameter(workspace):
+    answer = workspace.step5("nowhere.csv", target="price")
+    assert answer.code == 1
+    assert "nowhere.csv" in answer.document["message"]
+    assert "survivors" in answer.document["message"]
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"trails": 20}, "trials"),
+        ({"trials": 0}, "trials must be 1..10000, got 0"),
+        ({"k_folds": 1}, "k_folds must be 2..20, got 1"),
+        ({"trials": 2.5}, "trials"),
+        ({"model_type": "forest"}, "forest"),
+    ],
+)
+def test_a_bad_parameter_is_a_usage_error_before_anything_starts(workspace, params, told):
+    (workspace.root / "table.csv").write_text(GOOD)
+    answer = workspace.step5("table.csv", **{"target": "price", **params})
+    assert answer.code == 2
+    assert told in answer.document["message"]
+    assert not (workspace.root / ".watcher" / "runs").exists()

@@ -1,0 +1,150 @@
+"""--predict scores new rows with the winner, opened through its sidecar only."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import pickle
+import shutil
+
+import pytest
+from tests_integration import Workspace, make_columns
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    """A copy of the trained workspace, to be tampered with."""
+    root = tmp_path / "copy"
+    shutil.copytree(trained[0].root, root, symlinks=True)
+    return Workspace(root)
+
+
+def read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_rows_are_scored_in_their_order_and_close_to_the_truth(copy):
+    columns = make_columns(200, seed=9)
+    truth = [float(v) for v in columns.pop("price")]
+    copy.write_csv("new.csv", columns)
+    answer = copy.watcher("--predict", "new.csv", "--output", "scored.csv")
+    assert answer.code == 0, answer.err
+    rows = read(copy.root / "scored.csv")
+    assert [int(row["row"]) for row in rows] == list(range(1, 201))
+    predicted = [float(row["predicted_price"]) for row in rows]
+    mean = sum(truth) / len(truth)
+    sse = sum((t - p) ** 2 for t, p in zip(truth, predicted, strict=True))
+    assert 1 - sse / sum((t - mean) ** 2 for t in truth) > 0.7
+
+
+def test_a_missing_feature_column_is_named_and_nothing_is_written(copy):
+    columns = make_columns(20, seed=9)
+    for name in ("price", "town", "rooms"):
+        del columns[name]
+    copy.write_csv("new.csv", columns)
+    answer = copy.watcher("--predict", "new.csv", "--output", "scored.csv")
+    assert answer.code == 1
+    text = answer.out + answer.err
+    assert "new.csv" in text
+    assert "town" in text
+    assert "rooms" in text
+    assert not (copy.root / "scored.csv").exists()
+
+
+def test_unknown_levels_and_extra_columns_are_said(copy):
+    columns = make_columns(20, seed=9)
+    columns["town"][4] = "town Z"
+    columns["colour"] = ["red"] * 20
+    copy.write_csv("new.csv", columns)
+    answer = copy.watcher("--json", "--predict", "new.csv", "--output", "scored.csv")
+    assert answer.code == 0, answer.err
+    told = json.dumps(answer.document)
+    assert "town Z" in told
+    assert "colour" in told
+
+
+def test_text_in_a_number_is_refused_by_column_and_row(copy):
+    columns = make_columns(20, seed=9)
+    columns["size"][6] = "large"
+    copy.write_csv("new.csv", columns)
+    answer = copy.watcher("--predict", "new.csv", "--output", "scored.csv")
+    assert answer.code == 1
+    text = " ".join((answer.out + answer.err).split())
+    assert "size" in text
+    assert "row 7" in text
+    assert "large" in text
+
+
+def test_a_flipped_byte_is_refused_by_its_hash(copy):
+    checkpoint = copy.root / copy.sidecar()["checkpoint_path"]
+    blob = bytearray(checkpoint.read_bytes())
+    blob[len(blob) // 2] ^= 1
+    checkpoint.write_bytes(blob)
+    answer = copy.watcher("--predict", "houses.csv", "--output", "scored.csv")
+    assert answer.code == 1
+    assert "SHA-256" in answer.out + answer.err
+    assert hashlib.sha256(blob).hexdigest() in "".join((answer.out + answer.err).split())
+
+
+def test_swapped_checkpoints_are_refused(copy):
+    models = (copy.root / "models" / "reinforcement").resolve()
+    winner = copy.root / copy.sidecar()["checkpoint_path"]
+    other = next(p for p in models.glob("*/best_model.*") if p.suffix in {".cbm", ".txt"})
+    winner.unlink()
+    shutil.copy(other, winner)
+    answer = copy.watcher("--predict", "houses.csv", "--output", "scored.csv")
+    assert answer.code == 1
+    assert "not the one that was trained" in " ".join((answer.out + answer.err).split())
+
+
+def test_a_malicious_checkpoint_is_never_executed(copy):
+    """Even with a sidecar that was made to fit it."""
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(copy.root / "owned"), "w"))
+
+    models = copy.root / "models" / "reinforcement"
+    path = models / "best_model.meta.json"
+    sidecar = json.loads((models / "neural_net" / "best_model.meta.json").read_text())
+    evil = pickle.dumps(Evil())
+    (models / "best_model.pth").unlink(missing_ok=True)
+    (models / "best_model.pth").write_bytes(evil)
+    sidecar["checkpoint_path"] = "models/reinforcement/best_model.pth"
+    sidecar["checkpoint_sha256"] = hashlib.sha256(evil).hexdigest()
+    path.write_text(json.dumps(sidecar))
+    answer = copy.watcher("--predict", "houses.csv", "--output", "scored.csv")
+    assert answer.code == 1
+    assert not (copy.root / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"checkpoint_path": "../outside.json"}, "leaves the workspace"),
+        ({"feature_names": ["rooms", "size", "age", "town", "garden"]}, "feature_schema_hash"),
+        ({"surprise": 1}, "not a sidecar"),
+    ],
+)
+def test_a_sidecar_that_was_edited_is_refused(copy, change, told):
+    path = copy.root / "models" / "reinforcement" / "best_model.meta.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    answer = copy.watcher("--predict", "houses.csv", "--output", "scored.csv")
+    assert answer.code == 1
+    assert told in " ".join((answer.out + answer.err).split())
+
+
+def test_without_a_model_it_says_to_train_one_first(workspace):
+    workspace.write_csv("new.csv", make_columns(20))
+    answer = workspace.watcher("--predict", "new.csv", "--output", "scored.csv")
+    assert answer.code != 0
+    assert "train one with" in " ".join((answer.out + answer.err).split())
+
+
+def test_the_table_itself_is_never_overwritten(copy):
+    before = (copy.root / "houses.csv").read_bytes()
+    answer = copy.watcher("--predict", "houses.csv", "--output", "houses.csv")
+    assert answer.code != 0
+    assert (copy.root / "houses.csv").read_bytes() == before
