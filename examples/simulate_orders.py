@@ -78,7 +78,9 @@ def main() -> None:
         minutes = np.random.default_rng(args.seed).permutation(minutes)
         ceiling = 0.0
     else:
-        ceiling = 1 - float(np.sum((minutes - expected) ** 2) / np.sum((minutes - minutes.mean()) ** 2))
+        ceiling = 1 - float(
+            np.sum((minutes - expected) ** 2) / np.sum((minutes - minutes.mean()) ** 2)
+        )
     if not args.without_target:
         columns["minutes"] = minutes.round(1)
     with args.path.open("w", newline="", encoding="utf-8") as file:

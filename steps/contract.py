@@ -86,9 +86,12 @@ class Scores(Frozen):
 
 
 class FamilyResult(Frozen):
-    """What one model family came to. A family that failed has an error and no scores."""
+    """What one model family came to. Only a complete one has scores; the others say why in error.
 
-    status: Literal["complete", "failed", "skipped"]
+    skipped: the policy does not allow it. stopped: people ended the run before it was done.
+    """
+
+    status: Literal["complete", "failed", "skipped", "stopped"]
     severity: Literal["ok", "warning", "critical"] = "ok"
     cv: Scores | None = None
     holdout: Scores | None = None

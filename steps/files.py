@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 20
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary binary file beside `path`; on success flush it to disk and rename it into place.
+    """Open a temporary binary file beside `path`; on success flush it and rename it into place.
 
     On any error (a full disk too) the temporary file is removed and `path` is as it was.
     """

@@ -62,7 +62,7 @@ class RetriesPolicy(_Section):
 
 
 class FamiliesPolicy(_Section):
-    """Which model families may train; false stops a family between trials while a run is on."""
+    """Which model families may train; false also ends a family's trials while a run is on."""
 
     neural_net: bool = True
     xgboost: bool = True

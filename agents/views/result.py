@@ -154,7 +154,8 @@ def _show_failure(console: Console, report: StepReport, workspace: Workspace) ->
         text.append(f"\nattempt {earlier.spec.attempt}: {earlier.verdict.message}")
     what = _OUTCOME_WORDS.get(last.verdict.outcome, "failed")
     tries = f" after {attempts} attempts" if attempts > 1 else ""
-    title = f"step {last.spec.step} ({last.spec.agent_name}): {what}{tries}"
+    where = attempt_words(last.spec.folder_name, last.spec.step)
+    title = f"{where} ({last.spec.agent_name}): {what}{tries}"
     console.print(Panel(text, title=title, title_align="left", border_style="red", padding=(0, 1)))
     if report.result and report.result.families:
         families_result(console, report.result)

@@ -7,8 +7,6 @@ and the split stand here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +15,14 @@ from steps.step5_training.folds import Split, rows_needed
 from steps.step5_training.leaks import LeakFinding, find_leaks, unchecked_pair_features
 from steps.tables import Table, TableError
 
-__all__ = ["LeakFinding", "check_table", "find_leaks", "leak_note", "repeated_rows"]
+__all__ = [
+    "LeakFinding",
+    "check_table",
+    "find_leaks",
+    "inspect_table",
+    "leak_note",
+    "repeated_rows",
+]
 
 _SHOWN_ROWS = 5
 
@@ -27,12 +32,18 @@ def check_table(
     n_folds: int,
     holdout_fraction: float,
     split: Split,
-    leaks: Sequence[LeakFinding] | None = None,
 ) -> tuple[Note, ...]:
     """Warnings about a table that can be trained on; raises TableError about one that cannot.
 
-    Leaks come as critical notes with the code "leak"; pass what find_leaks found, if it is known.
+    Leaks come as critical notes with the code "leak"; `inspect_table` has them for machines.
     """
+    return inspect_table(table, n_folds, holdout_fraction, split)[0]
+
+
+def inspect_table(
+    table: Table, n_folds: int, holdout_fraction: float, split: Split
+) -> tuple[tuple[Note, ...], tuple[LeakFinding, ...]]:
+    """As check_table, with the leaks that were found."""
     file = table.path.name
     _check_target(table)
     if table.n_features == 0:
@@ -52,12 +63,12 @@ def check_table(
             f"{holdout_fraction:.0%} need at least {needed}; use fewer folds (k_folds) or more rows"
         )
     notes = [_repeats_note(table, split)]
-    found = find_leaks(table) if leaks is None else leaks
-    notes += [leak_note(table, finding) for finding in found]
+    leaks = find_leaks(table)
+    notes += [leak_note(table, finding) for finding in leaks]
     if unchecked := unchecked_pair_features(table):
         message = f"{file}: {unchecked} features were left out of the search for pairs that leak"
         notes.append(Note(level="info", code="pairs_not_checked", message=message))
-    return tuple(note for note in notes if note is not None)
+    return tuple(note for note in notes if note is not None), leaks
 
 
 def leak_note(table: Table, finding: LeakFinding) -> Note:

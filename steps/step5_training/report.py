@@ -23,14 +23,18 @@ from steps.tables import Table
 
 def halted_result(request: StepRequest, reason: str, studies: Studies) -> StepResult:
     """The result of a run that people stopped: finished trials are kept in the studies."""
-    done = sum(len(study.finished) for study in studies.by_family.values())
+    by_family = studies.by_family.items()
+    done = sum(len(study.finished) for _, study in by_family)
     return StepResult(
         run_id=request.run_id,
         step=request.step,
         attempt=request.attempt,
         status="halted",
         headline=f"Stopped: {reason}. {done} finished trials are kept.",
-        families={f: _family_result(s, None, None, 0.0) for f, s in studies.by_family.items()},
+        families={
+            **{f: _family_result(s, None, 0.0, stopped=reason) for f, s in by_family},
+            **{f: FamilyResult(status="skipped", error=why) for f, why in studies.skipped.items()},
+        },
         notes=studies.notes,
         what_next=('go on where it stopped: the same command with "resume": true in --params',),
     )
@@ -107,10 +111,11 @@ def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[Fami
             results[family] = FamilyResult(status="skipped", error=reason)
             continue
         fit = judged.comparison.fits.get(family)
-        off = judged.comparison.switched_off.get(family)
-        study = studies.by_family[family]
         result = _family_result(
-            study, fit[1] if fit else None, off, judged.comparison.training_s[family]
+            studies.by_family[family],
+            fit[1] if fit else None,
+            judged.comparison.training_s[family],
+            skipped=judged.comparison.switched_off.get(family),
         )
         if result.status == "complete" and judged.cv is not None and judged.holdout is not None:
             scored = {
@@ -123,19 +128,26 @@ def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[Fami
 
 
 def _family_result(
-    study: FamilyStudy, fit: FitDone | TrainFailed | None, off: str | None, training_s: float
+    study: FamilyStudy,
+    fit: FitDone | TrainFailed | None,
+    training_s: float,
+    *,
+    skipped: str | None = None,
+    stopped: str | None = None,
 ) -> FamilyResult:
     finished = study.finished
     states = Counter(trial.state.name for trial in finished)
     notes = _findings(study)
     best = study.best
-    error = off
+    error = skipped or stopped
     if error is None and not isinstance(fit, FitDone):
         error = _why_no_model(study, fit)
     folds_fitted = sum(len(trial.scores) for trial in finished)
     pruned = [trial for trial in finished if trial.state.name == "PRUNED"]
     n_folds = len(best.scores) if best else 0
-    status = "skipped" if off else "complete" if error is None else "failed"
+    status = "complete" if error is None else "failed"
+    if skipped or stopped:
+        status = "skipped" if skipped else "stopped"
     return FamilyResult.model_validate(
         {
             "status": status,

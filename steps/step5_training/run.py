@@ -24,7 +24,7 @@ from steps.step5_training.folds import Splits, draw_folds
 from steps.step5_training.judged import Judged
 from steps.step5_training.layout import lay_out
 from steps.step5_training.orders import Desk
-from steps.step5_training.preflight import LeakFinding, check_table, find_leaks
+from steps.step5_training.preflight import LeakFinding, inspect_table
 from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
 from steps.step5_training.scheduler import Comparison, Scheduler
@@ -92,8 +92,7 @@ def run(request: StepRequest) -> StepResult:
 def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepared:
     table = read_table(Path(request.inputs["survivors"]), settings.table_options())
     log.info("table: %d rows, %d features, target %s", len(table.y), table.n_features, table.target)
-    leaks = find_leaks(table)
-    notes = check_table(table, settings.k_folds, settings.holdout_fraction, settings.split, leaks)
+    notes, leaks = inspect_table(table, settings.k_folds, settings.holdout_fraction, settings.split)
     for note in (*table.notes, *notes):
         log.info("%s: %s", note.level, note.message)
     splits = draw_folds(

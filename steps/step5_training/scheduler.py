@@ -20,6 +20,7 @@ from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
 
 POLL_S = 0.25
+TIME_IS_UP = "time budget used up"
 # Final fits are expected to take this many times their estimate when a time budget is kept.
 RESERVE_FACTOR = 1.3
 
@@ -212,8 +213,8 @@ class Scheduler:
         self._out_of_time = True
         for study in self._studies.values():
             if study.remaining:
-                study.stopped = "time budget used up"
-        self._cancel(lambda live: live.planned is not None, "time budget used up")
+                study.stopped = TIME_IS_UP
+        self._cancel(lambda live: live.planned is not None, TIME_IS_UP)
 
     def _switch_off(self, family: Family, reason: str) -> None:
         study = self._studies.get(family)

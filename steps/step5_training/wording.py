@@ -9,6 +9,7 @@ from typing import Literal
 from gpu.params import Family
 from steps.contract import FamilyResult, StepError
 from steps.step5_training.judged import Judged
+from steps.step5_training.scheduler import TIME_IS_UP
 
 
 def result_status(judged: Judged) -> Literal["complete", "failed", "no_signal"]:
@@ -22,6 +23,9 @@ def result_error(judged: Judged, families: Mapping[Family, FamilyResult]) -> Ste
     """Why the step failed: no family has a model; None when one has."""
     if judged.signal is not None:
         return None
+    if all(result.error == TIME_IS_UP for result in families.values()):
+        message = "time_budget_minutes is too short: no family finished a trial and its final fit"
+        return StepError(kind="usage", message=message)
     if all(result.status == "skipped" for result in families.values()):
         return StepError(kind="blocked", message="every family is switched off by policy")
     reasons = "; ".join(f"{name}: {result.error}" for name, result in families.items())

@@ -11,7 +11,7 @@ import pytest
 # Test modules are not packages; what they share lies beside them.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tests_integration import Workspace, make_columns  # noqa: E402
+from tests_integration import Workspace, make_columns
 
 
 @pytest.fixture

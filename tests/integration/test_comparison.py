@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from tests_integration import QUICK, ROOT, Workspace, make_columns
 
 from gpu.params import CHECKPOINT_FORMATS, FAMILIES, decode_params
-from tests_integration import QUICK, ROOT, Workspace, make_columns
 
 
 def test_four_families_are_compared_and_a_winner_published(trained):
