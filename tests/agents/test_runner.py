@@ -25,7 +25,7 @@ def test_result_screen_names_verdict_winner_failure_and_files(watcher):
         "* catboost",
         "0.8123",
         "[0.790, 0.830]",
-        "18",
+        "20",
         "2 pruned",
         "every trial diverged",
         "column c is constant",
