@@ -15,17 +15,23 @@ from steps.step5_training.scheduler import Comparison
 class Judged:
     """The comparison with its scores, and a verdict on each family that has a model.
 
-    Where none has, winner, cv and holdout are None.
+    best: the family with the highest R2 in cross-validation. Where no family has a model, best, cv
+    and holdout are None.
     """
 
     comparison: Comparison
     notes: tuple[Note, ...]
     cv: Evaluation | None = None
     holdout: Evaluation | None = None
-    winner: Family | None = None
+    best: Family | None = None
     signals: Mapping[str, Signal] = field(default_factory=dict)
 
     @property
     def signal(self) -> Signal | None:
-        """The verdict on the winner."""
-        return None if self.winner is None else self.signals[self.winner]
+        """The verdict on the best family, and so on the whole."""
+        return None if self.best is None else self.signals[self.best]
+
+    @property
+    def winner(self) -> Family | None:
+        """The best family, unless it is no better than noise: noise is never crowned."""
+        return None if self.signal is None or self.signal.verdict == "none" else self.best

@@ -54,17 +54,17 @@ def publish_run(
     notes = (*studies.notes, *judged.notes)
     outputs: list[Path] = []
     withheld = False
-    if judged.winner is not None and judged.signal is not None:
+    if judged.best is not None and judged.signal is not None:
         withheld = judged.signal.verdict == "leaked" and not policy.publish.leaked
         folder = version_folder(workspace, request.run_id)
         for family, (job, outcome) in judged.comparison.fits.items():
             if isinstance(outcome, FitDone) and families[family].cv is not None:
                 store_model(folder / family, request.run_id, table, judged, family, job, outcome)
-        copy_winner(folder, judged.winner)
+        copy_winner(folder, judged.best)
         if not withheld:
             publish(workspace, AGENT, folder)
             folder = workspace / "models" / AGENT
-        outputs = [folder / SIDECAR, folder / f"best_model.{CHECKPOINT_FORMATS[judged.winner]}"]
+        outputs = [folder / SIDECAR, folder / f"best_model.{CHECKPOINT_FORMATS[judged.best]}"]
         families = {
             name: result.model_copy(
                 update={"checkpoint": _shown(checkpoint_in(folder / name, name), workspace)}

@@ -150,13 +150,13 @@ def _judge(
     cv = evaluate(y, out_of_fold, [fold.val_rows for fold in splits.folds], settings.seed)
     held = evaluate(y, holdout, [splits.holdout_rows], settings.seed)
     with_model = [family for family in studies.by_family if family in out_of_fold]
-    winner = max(with_model, key=lambda family: cv.scores[family].r2.value)
+    best = max(with_model, key=lambda family: cv.scores[family].r2.value)
     signals = {
         family: judge_signal(cv.scores[family], held.scores[family], prepared.leaks)
         for family in out_of_fold
     }
     notes = list(prepared.notes)
-    if len(out_of_fold) > 1:
-        notes.append(compare_winner(winner, cv.r2_samples, held.scores))
-        notes.append(compare_blend(winner, y, out_of_fold, holdout, splits.holdout_rows))
-    return Judged(comparison, tuple(notes), cv, held, winner, signals)
+    if len(out_of_fold) > 1 and signals[best].verdict != "none":
+        notes.append(compare_winner(best, cv.r2_samples, held.scores))
+        notes.append(compare_blend(best, y, out_of_fold, holdout, splits.holdout_rows))
+    return Judged(comparison, tuple(notes), cv, held, best, signals)

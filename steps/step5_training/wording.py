@@ -37,8 +37,8 @@ def headline(
     judged: Judged, families: Mapping[Family, FamilyResult], target: str, *, withheld: bool
 ) -> str:
     """The one sentence that a person reads first."""
-    signal, winner = judged.signal, judged.winner
-    if signal is None or winner is None:
+    signal, best = judged.signal, judged.best
+    if signal is None or best is None:
         error = result_error(judged, families)
         return f"Step 5 failed: {error.message if error else 'no family has a model'}"
     match signal.verdict:
@@ -51,11 +51,11 @@ def headline(
             fate = "The winner is not published." if withheld else "Published by consent of policy."
             return f"Leaked: {signal.reasons[0]}. {fate}"
         case _:
-            result = families[winner]
+            result = families[best]
             assert result.cv is not None  # noqa: S101  # the winner has scores
             assert result.holdout is not None  # noqa: S101
             return (
-                f"{winner} predicts {target}: R2 {result.cv.r2.value:.3f} in cross-validation, "
+                f"{best} predicts {target}: R2 {result.cv.r2.value:.3f} in cross-validation, "
                 f"{result.holdout.r2.value:.3f} on the holdout."
             )
 

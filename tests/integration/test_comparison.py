@@ -163,6 +163,7 @@ def test_noise_is_called_no_signal_and_prediction_is_refused(workspace):
     assert answer.code == 0
     assert answer.result["status"] == "no_signal"
     assert answer.result["headline"].startswith("No signal: ")
+    assert answer.result["winner"] is None
     assert workspace.sidecar()["signal"]["verdict"] == "none"
     refused = workspace.watcher("--predict", "houses.csv", "--output", "p.csv")
     assert refused.code == 12
