@@ -51,11 +51,11 @@ class QuietView:
 
 
 class PlainView:
-    """One line now and then: a new phase, each tenth of the trials."""
+    """One line now and then: a new phase, each tenth of the trials, and once a minute."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown: tuple[str, int] | None = None
+        self._shown: tuple[str, int, int] | None = None
 
     def say(self, message: str, level: Level = "warning") -> None:
         """Print the message."""
@@ -69,10 +69,11 @@ class PlainView:
         yield
 
     def progress(self, progress: Progress) -> None:
-        """Print a line if the phase is new or another tenth of the trials is done."""
+        """Print a line if the phase, the tenth of the trials done, or the minute is new."""
         trials = sum(family.trials for family in progress.families.values())
         done = sum(family.finished for family in progress.families.values())
-        stage = (progress.phase, 10 * done // trials if trials else 0)
+        tenth = 10 * done // trials if trials else 0
+        stage = (progress.phase, tenth, int(progress.elapsed_s // 60))
         if stage != self._shown:
             self._shown = stage
             say(self._console, progress_line(progress, done, trials), "info")
@@ -90,7 +91,7 @@ def started_line(spec: AttemptSpec) -> str:
     attempt = f", attempt {spec.attempt}" if spec.attempt > 1 else ""
     return (
         f"step {spec.step} ({spec.agent_name}){attempt}: {spec.title or spec.module}; "
-        f"limit {words(spec.limit_s)}; run {spec.run_id}"
+        f"limit {words(spec.limit_s)}\nrun {spec.run_id}"
     )
 
 

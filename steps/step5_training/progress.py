@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from steps.contract import FamilyProgress, Progress, StepRequest
+from steps.contract import FamilyProgress, Progress, StepRequest, TrialNow
 from steps.files import replace_quickly
+from steps.step5_training.study import FamilyStudy
 
 EVERY_S = 0.5
 
@@ -51,3 +52,16 @@ class ProgressFile:
             message=message,
         )
         replace_quickly(request.progress_path, snapshot.model_dump_json())
+
+
+def family_progress(study: FamilyStudy, running: tuple[TrialNow, ...]) -> FamilyProgress:
+    """Where one study stands."""
+    states = [trial.state.name for trial in study.finished]
+    return FamilyProgress(
+        trials=study.trials,
+        complete=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        best=study.best.mean_r2 if study.best else None,
+        running=running,
+    )

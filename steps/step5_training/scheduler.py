@@ -16,6 +16,7 @@ from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed, TrainTrial, TrialDone
 from steps.contract import FamilyProgress, TrialNow
 from steps.step5_training.final_fit import Places, final_fit_job
+from steps.step5_training.progress import family_progress
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
 
@@ -175,8 +176,14 @@ class Scheduler:
             self._queues[family].append(_Live(family, fit, None))
 
     def _urgency(self, family: Family) -> float:
-        left = self._work_left_s(family)
-        return float("inf") if left is None else left
+        """Most work left first; under a time budget nobody finishes, so the least served first."""
+        if self._deadline is None:
+            left = self._work_left_s(family)
+            return float("inf") if left is None else left
+        folds = self._fold_s[family]
+        trial_s = self._n_folds * sum(folds) / len(folds) if folds else 1.0
+        running = sum(live.family == family for live in self._live.values())
+        return -(self._training_s[family] + running * trial_s)
 
     def _work_left_s(self, family: Family) -> float | None:
         study = self._studies[family]
@@ -274,26 +281,19 @@ class Scheduler:
         return f"waiting for a device that another run holds ({waited:.0f} s)"
 
     def _progress(self) -> dict[str, FamilyProgress]:
-        return {family: self._family_progress(family) for family in self._studies}
-
-    def _family_progress(self, family: Family) -> FamilyProgress:
-        study = self._studies[family]
-        states = [trial.state.name for trial in study.finished]
-        running = tuple(
-            TrialNow(
-                trial=live.planned.position + 1 if live.planned else study.trials,
-                fold=live.folds_done,
-                folds=self._n_folds if live.planned else 0,
-                device=live.device,
+        return {
+            family: family_progress(
+                study,
+                tuple(
+                    TrialNow(
+                        trial=live.planned.position + 1 if live.planned else study.trials,
+                        fold=live.folds_done,
+                        folds=self._n_folds if live.planned else 0,
+                        device=live.device,
+                    )
+                    for live in self._live.values()
+                    if live.family == family
+                ),
             )
-            for live in self._live.values()
-            if live.family == family
-        )
-        return FamilyProgress(
-            trials=study.trials,
-            complete=states.count("COMPLETE"),
-            pruned=states.count("PRUNED"),
-            failed=states.count("FAIL"),
-            best=study.best.mean_r2 if study.best else None,
-            running=running,
-        )
+            for family, study in self._studies.items()
+        }
