@@ -80,7 +80,7 @@ def test_plain_view_speaks_on_a_new_phase_and_each_tenth_of_the_trials():
     assert "limit 6 h" in lines[0]
     assert "20 of 40 trials" in "\n".join(lines)
     assert "best xgboost R2 0.7100" in lines[2]
-    assert "about 1 min 15 s left" in lines[1]
+    assert "about 1 min 15 s left" in lines[2]
 
 
 @pytest.mark.parametrize(
