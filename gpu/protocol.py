@@ -90,21 +90,24 @@ class FinalFit(_Message):
     table: str
     seed: int
     checkpoint_path: str
+    preprocessing_path: str
     predictions_path: str
     deadline_s: float | None = None
 
 
 class PredictRows(_Message):
-    """Score encoded rows with a checkpoint whose bytes must have the given SHA-256."""
+    """Score encoded rows with a checkpoint whose bytes must have the given SHA-256.
+
+    preprocessing_path: JSON with "kinds" and "levels" of the columns and "model", what the final
+    fit wrote. It is a file because a column of many levels makes it larger than a line may be.
+    """
 
     command: Literal["predict"] = "predict"
     id: str
     family: Family
     checkpoint_path: str
     checkpoint_sha256: str
-    preprocessing: dict[str, Any]
-    kinds: tuple[str, ...]
-    levels: tuple[int, ...]
+    preprocessing_path: str
     rows_path: str
     predictions_path: str
     deadline_s: float | None = None
@@ -194,12 +197,11 @@ class TrialDone(_Message):
 
 
 class FitDone(_Message):
-    """A final fit lies at the job's checkpoint_path; predictions for holdout rows beside it."""
+    """A final fit lies at the job's paths: checkpoint, preprocessing, holdout predictions."""
 
     status: Literal["fit_complete"] = "fit_complete"
     id: str
     checkpoint_sha256: str
-    preprocessing: dict[str, Any]
     train_mse: float
     duration_s: float
     device: str

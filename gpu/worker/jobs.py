@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import math
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -98,12 +101,12 @@ def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
     split = table.search()
     fitted = trainer.fit(split, params, seed=job.seed, rounds=job.rounds)
     sha256 = _save_checkpoint(fitted, Path(job.checkpoint_path))
+    _save_text(Path(job.preprocessing_path), json.dumps(fitted.preprocessing()))
     X_holdout, _ = table.holdout()
     _save_array(Path(job.predictions_path), fitted.predict(X_holdout))
     return FitDone(
         id=job.id,
         checkpoint_sha256=sha256,
-        preprocessing=fitted.preprocessing(),
         train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
         duration_s=time.monotonic() - started,
         device=trainer.device_name,
@@ -119,7 +122,9 @@ def run_predict(job: PredictRows, trainer: Trainer) -> PredictDone:
         raise BadJob(
             f"{job.checkpoint_path}: SHA-256 is {sha256}, its sidecar says {job.checkpoint_sha256}"
         )
-    model = trainer.load(blob, job.preprocessing, Columns(job.kinds, job.levels))
+    preprocessing = json.loads(Path(job.preprocessing_path).read_text(encoding="utf-8"))
+    columns = Columns(tuple(preprocessing["kinds"]), tuple(preprocessing["levels"]))
+    model = trainer.load(blob, preprocessing["model"], columns)
     X = np.load(job.rows_path, mmap_mode="r")
     _save_array(Path(job.predictions_path), model.predict(X))
     return PredictDone(id=job.id, n_rows=len(X))
@@ -177,11 +182,22 @@ def _save_checkpoint(fitted: Fitted, path: Path) -> str:
 
 
 def _save_array(path: Path, values: FloatVector) -> None:
+    with _replacing(path) as file:
+        np.save(file, values)
+
+
+def _save_text(path: Path, text: str) -> None:
+    with _replacing(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            np.save(file, values)
+            yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

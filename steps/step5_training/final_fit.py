@@ -36,5 +36,6 @@ def final_fit_job(best: Finished, family: Family, places: Places, seed: int) -> 
         table=str(places.table),
         seed=seed,
         checkpoint_path=str(folder / f"best_model.{CHECKPOINT_FORMATS[family]}"),
+        preprocessing_path=str(folder / "preprocessing.json"),
         predictions_path=str(folder / "holdout_predictions.npy"),
     )

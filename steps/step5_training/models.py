@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from datetime import UTC, datetime
@@ -48,7 +49,7 @@ def store_model(
                 "table": table.schema.model_dump(mode="json"),
                 "kinds": table.kinds,
                 "levels": [int(n) for n in table.levels],
-                "model": outcome.preprocessing,
+                "model": json.loads(Path(job.preprocessing_path).read_text(encoding="utf-8")),
             },
             params=job.params,
             rounds=job.rounds,

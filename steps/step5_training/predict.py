@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -74,15 +75,15 @@ def predict(request: StepRequest) -> StepResult:
 def _score(artifact: Artifact, rows: EncodedRows, scratch: Path, policy_path: Path) -> Vector:
     sidecar = artifact.sidecar
     np.save(scratch / "rows.npy", rows.X)
-    preprocessing = sidecar.preprocessing
+    keep = ("kinds", "levels", "model")
+    preprocessing = {key: sidecar.preprocessing[key] for key in keep}
+    (scratch / "preprocessing.json").write_text(json.dumps(preprocessing), encoding="utf-8")
     job = PredictRows(
         id="predict",
         family=_family(sidecar.model_type),
         checkpoint_path=str(artifact.checkpoint),
         checkpoint_sha256=sidecar.checkpoint_sha256,
-        preprocessing=preprocessing["model"],
-        kinds=tuple(preprocessing["kinds"]),
-        levels=tuple(preprocessing["levels"]),
+        preprocessing_path=str(scratch / "preprocessing.json"),
         rows_path=str(scratch / "rows.npy"),
         predictions_path=str(scratch / "predictions.npy"),
     )

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from steps.contract import Note
-from steps.step5_training.folds import Split, rows_needed
+from steps.step5_training.folds import Split, Splits, rows_needed
 from steps.step5_training.leaks import LeakFinding, find_leaks, unchecked_pair_features
 from steps.tables import Table, TableError
 
 __all__ = [
     "LeakFinding",
+    "check_splits",
     "check_table",
     "find_leaks",
     "inspect_table",
@@ -69,6 +70,20 @@ def inspect_table(
         message = f"{file}: {unchecked} features were left out of the search for pairs that leak"
         notes.append(Note(level="info", code="pairs_not_checked", message=message))
     return tuple(note for note in notes if note is not None), leaks
+
+
+def check_splits(table: Table, splits: Splits) -> None:
+    """Raise TableError if the target has one value in a part: R2 says nothing there."""
+    parts = [(f"validation fold {fold.index + 1}", fold.val_rows) for fold in splits.folds]
+    parts += [(f"training part of fold {f.index + 1}", f.train_rows) for f in splits.folds]
+    for name, rows in [*parts, ("holdout", splits.holdout_rows)]:
+        y = table.y[rows]
+        if (y == y[0]).all():
+            raise TableError(
+                f"{table.path.name}: target {table.target!r} is {y[0]:g} in all {len(y)} rows of "
+                f"the {name}, so it cannot be scored there; use fewer folds (k_folds), another "
+                "split or another seed"
+            )
 
 
 def leak_note(table: Table, finding: LeakFinding) -> Note:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -9,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import optuna
 
 from gpu.host.devices import MIB, detect_devices, plan_slots
@@ -24,7 +26,7 @@ from steps.step5_training.folds import Splits, draw_folds
 from steps.step5_training.judged import Judged
 from steps.step5_training.layout import lay_out
 from steps.step5_training.orders import Desk
-from steps.step5_training.preflight import LeakFinding, inspect_table
+from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
 from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
 from steps.step5_training.scheduler import Comparison, Scheduler
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A table that is fit to train on. Its matrix is on disk; table.X is not kept in memory."""
+    """A table that is fit to train on; table.X is mapped from disk."""
 
     table: Table
     splits: Splits
@@ -104,8 +106,13 @@ def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepare
         time=table.time,
         group=table.group,
     )
+    check_splits(table, splits)
     folder = lay_out(table, splits, out_dir / "scratch" / "table")
-    return Prepared(table, splits, (*table.notes, *notes), leaks, folder)
+    # The matrix is on disk now; only the workers need it in memory.
+    mapped = np.load(folder / "X.npy", mmap_mode="r")
+    return Prepared(
+        dataclasses.replace(table, X=mapped), splits, (*table.notes, *notes), leaks, folder
+    )
 
 
 def _search(

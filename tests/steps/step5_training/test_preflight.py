@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from steps.step5_training.preflight import check_table, find_leaks, repeated_rows
+from steps.step5_training.folds import draw_folds
+from steps.step5_training.preflight import (
+    check_splits,
+    check_table,
+    find_leaks,
+    repeated_rows,
+)
 from steps.tables import Table, TableError, TableOptions, TableSchema, read_table
 
 
@@ -219,3 +225,12 @@ def test_real_tables_have_no_leak_until_one_is_planted(data_dir, name, target):
 def test_protein_repeats_as_many_rows_as_are_known(data_dir):
     table = read_table(data_dir / "protein.csv.gz", TableOptions(target="y"))
     assert len(repeated_rows(table)[0]) == 1712
+
+
+def test_a_fold_in_which_the_target_has_one_value_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "".join(f"{i * 37 % 101},{1 if i > 18 else 0}\n" for i in range(40)))
+    table = read_table(path, TableOptions(target="y"))
+    splits = draw_folds(40, split="time", n_folds=3, holdout_fraction=0.2, seed=0)
+    with pytest.raises(TableError, match=r"t.csv: target 'y' is 0 in all 8 rows of the validation fold 1"):
+        check_splits(table, splits)

@@ -89,7 +89,6 @@ class FakePool:
             done = FitDone(
                 id=job.id,
                 checkpoint_sha256="0" * 64,
-                preprocessing={},
                 train_mse=1.0,
                 duration_s=seconds,
                 device="cpu",
