@@ -10,19 +10,22 @@ from scipy.optimize import nnls
 from steps.contract import Note
 from steps.step5_training.evaluate import Rows, Vector
 
+SUM_WEIGHT = 1e3
+
 
 def blend_weights(y: Vector, predictions: Mapping[str, Vector], rows: Rows) -> dict[str, float]:
     """Non-negative weights that sum to one, by least squares on out-of-fold predictions.
 
-    Stacked regression of Breiman 1996. Where no combination helps, everything goes to one family.
+    Stacked regression of Breiman 1996; the sum is held by one heavy row of the least squares
+    (Lawson and Hanson 1974, ch. 22), so no blend fits these rows worse than its best member.
     """
     names = list(predictions)
-    matrix = np.stack([predictions[name][rows] for name in names], axis=1)
-    centre = float(y[rows].mean())
-    weights, _ = nnls(matrix - centre, y[rows] - centre)
+    centre, spread = float(y[rows].mean()), float(y[rows].std())
+    matrix = np.stack([(predictions[name][rows] - centre) / spread for name in names], axis=1)
+    target = (y[rows] - centre) / spread
+    heavy = SUM_WEIGHT * np.sqrt(len(target)) * max(1.0, float(np.abs(matrix).max()))
+    weights, _ = nnls(np.vstack([matrix, np.full(len(names), heavy)]), np.append(target, heavy))
     total = float(weights.sum())
-    if total <= 0:
-        return {name: 1.0 / len(names) for name in names}
     return {name: float(w) / total for name, w in zip(names, weights, strict=True)}
 
 

@@ -81,9 +81,9 @@ def run(request: StepRequest) -> StepResult:
         judged = _judge(studies, comparison, prepared, settings)
         progress.phase("publishing")
         return publish_run(request, policy.current, settings, prepared.table, studies, judged)
-    except (TableError, SettingsError) as error:
+    except TableError as error:
         raise StepRefused("bad_input", str(error)) from error
-    except StudyStorageError as error:
+    except (SettingsError, StudyStorageError) as error:
         raise StepRefused("usage", str(error)) from error
     except optuna.exceptions.StorageInternalError as error:
         raise StepRefused("internal", f"study_storage: {error}") from error

@@ -10,6 +10,7 @@ from gpu.params import FAMILIES, Family
 from steps.policies import validation_message
 from steps.tables import TableOptions
 
+OVERALL = "(the file)"
 MISSING_VALUES = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL")
 
 
@@ -87,4 +88,8 @@ def read_settings(params: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(params)
     except ValidationError as error:
-        raise SettingsError(validation_message(error)) from None
+        message = validation_message(error)
+        if message.startswith(OVERALL):
+            # A rule between parameters: the values of all of them say nothing.
+            message = str(error.errors()[0]["ctx"]["error"])
+        raise SettingsError(message) from None

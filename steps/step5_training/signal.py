@@ -66,7 +66,8 @@ def compare_winner(
 def _failings(where: str, scores: Scores) -> list[str]:
     r2 = scores.r2
     if r2.ci95 is not None and r2.ci95[0] <= 0:
-        return [f"{_sentence(where, scores)} reaches zero"]
+        fault = "is below zero" if r2.ci95[1] < 0 else "reaches zero"
+        return [f"{_sentence(where, scores)} {fault}"]
     if r2.value < SMALLEST_USEFUL_R2:
         return [f"{_sentence(where, scores)} is under {SMALLEST_USEFUL_R2}"]
     return []

@@ -65,6 +65,20 @@ def test_predictions_are_in_units_of_the_target(trainer, params):
     assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.75
 
 
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(1.0, 1e9), (1e-5, 0.0), (1e-12, 3.0), (1e30, 0.0), (-1e4, -1e12)]
+)
+def test_an_extreme_target_is_learned_like_any_other(trainer, params, scale, shift, tmp_path):
+    split = make_split(missing=False, scale=scale, shift=shift)
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    noise = np.finfo(np.float64).eps * abs(shift) / abs(scale)  # what float64 itself has lost
+    assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.75 - noise
+    fitted.save(tmp_path / "m.json")
+    preprocessing = json.loads(json.dumps(fitted.preprocessing()))
+    loaded = trainer.load((tmp_path / "m.json").read_bytes(), preprocessing, split.columns)
+    assert r2_score(split.y_val, loaded.predict(split.X_val)) > 0.75 - noise
+
+
 def test_a_fixed_number_of_rounds_is_met_without_validation_rows(trainer, params):
     split = make_split()
     alone = Split(split.X_train, split.y_train, None, None, split.columns)

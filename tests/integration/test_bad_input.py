@@ -36,7 +36,6 @@ CASES = {
     "duplicate columns": ("a,b,a,price\n1,2,3,4\n", {}, ["table.csv", "'a'"]),
     "ragged row": (GOOD.replace(",yes,", ",yes,1,", 1), {}, ["table.csv", "row"]),
     "unknown category column": (GOOD, {"categorical_features": ["twon"]}, ["twon", "town"]),
-    "group without column": (GOOD, {"split": "group"}, ["group_column"]),
 }
 
 
@@ -77,3 +76,11 @@ def test_a_bad_parameter_is_a_usage_error_before_anything_starts(workspace, para
     assert answer.code == 2
     assert told in answer.document["message"]
     assert not (workspace.root / ".watcher" / "runs").exists()
+
+
+def test_parameters_that_do_not_go_together_are_a_usage_error(workspace):
+    (workspace.root / "table.csv").write_text(GOOD)
+    answer = workspace.step5("table.csv", target="price", split="group")
+    assert answer.code == 2
+    message = answer.document["steps"][-1]["result"]["error"]["message"]
+    assert message == 'split "group" needs group_column'

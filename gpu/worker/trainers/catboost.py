@@ -18,6 +18,7 @@ from gpu.worker.trainers.base import (
     finite,
     hide_modules,
 )
+from gpu.worker.trainers.target import TargetScale, fit_target
 
 hide_modules(["sklearn", "matplotlib", "plotly", "graphviz", "IPython", "ipywidgets"])
 import catboost as cb  # noqa: E402
@@ -37,9 +38,10 @@ class CatBoostTrainer:
         """See Trainer.fit."""
         if not isinstance(params, CatBoostParams):
             raise TypeError(f"catboost cannot train {type(params).__name__}")
+        target = fit_target(split.y_train)
         validation = None
-        if split.X_val is not None and rounds is None:
-            validation = _pool(split.X_val, split.y_val, split.columns)
+        if split.X_val is not None and split.y_val is not None and rounds is None:
+            validation = _pool(split.X_val, target.apply(split.y_val), split.columns)
         model = cb.CatBoost(
             {
                 "loss_function": "RMSE",
@@ -67,7 +69,8 @@ class CatBoostTrainer:
             }
         )
         try:
-            model.fit(_pool(split.X_train, split.y_train, split.columns), eval_set=validation)
+            train = _pool(split.X_train, target.apply(split.y_train), split.columns)
+            model.fit(train, eval_set=validation)
         except cb.CatBoostError as error:
             if "memory" in str(error).lower():
                 raise MemoryError(str(error)) from error
@@ -76,15 +79,15 @@ class CatBoostTrainer:
         run = best
         if validation is not None:
             run = len(model.get_evals_result()["validation"]["RMSE"])
-        return _Model(model, split.columns, best_round=max(1, best), rounds_run=run)
+        return _Model(model, split.columns, target, best_round=max(1, best), rounds_run=run)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
         """See Trainer.load."""
-        del preprocessing
+        target = TargetScale.model_validate(preprocessing["target"])
         model = cb.CatBoost()
         model.load_model(blob=blob)
         rounds = int(model.tree_count_)
-        return _Model(model, columns, best_round=rounds, rounds_run=rounds)
+        return _Model(model, columns, target, best_round=rounds, rounds_run=rounds)
 
     def version(self) -> str:
         """See Trainer.version."""
@@ -93,21 +96,28 @@ class CatBoostTrainer:
 
 class _Model:
     def __init__(
-        self, model: cb.CatBoost, columns: Columns, best_round: int, rounds_run: int
+        self,
+        model: cb.CatBoost,
+        columns: Columns,
+        target: TargetScale,
+        best_round: int,
+        rounds_run: int,
     ) -> None:
         self._model = model
+        self._target = target
         self._columns = columns
         self.best_round = best_round
         self.rounds_run = rounds_run
 
     def predict(self, X: FloatMatrix) -> FloatVector:
-        return finite(self._model.predict(_pool(X, None, self._columns)))
+        standard = self._model.predict(_pool(X, None, self._columns))
+        return self._target.undo(finite(standard))
 
     def save(self, path: Path) -> None:
         self._model.save_model(str(path), format="cbm")
 
     def preprocessing(self) -> dict[str, Any]:
-        return {}
+        return {"target": self._target.model_dump()}
 
 
 def _pool(X: FloatMatrix, y: FloatVector | None, columns: Columns) -> cb.Pool:

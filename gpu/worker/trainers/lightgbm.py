@@ -16,6 +16,7 @@ from gpu.worker.trainers.base import (
     finite,
     hide_modules,
 )
+from gpu.worker.trainers.target import TargetScale, fit_target
 
 hide_modules(["pandas", "sklearn", "pyarrow", "matplotlib", "graphviz", "dask"])
 import lightgbm as lgb  # noqa: E402
@@ -52,16 +53,18 @@ class LightGBMTrainer:
             "lambda_l2": params.lambda_l2,
             "max_bin": params.max_bin,
         }
+        target = fit_target(split.y_train)
         train = lgb.Dataset(
             split.X_train,
-            label=split.y_train,
+            label=target.apply(split.y_train),
             categorical_feature=list(split.columns.categorical),
             params=settings,
         )
         callbacks = []
         valid_sets = []
-        if split.X_val is not None and rounds is None:
-            valid_sets = [lgb.Dataset(split.X_val, label=split.y_val, reference=train)]
+        if split.X_val is not None and split.y_val is not None and rounds is None:
+            validation = target.apply(split.y_val)
+            valid_sets = [lgb.Dataset(split.X_val, label=validation, reference=train)]
             callbacks = [lgb.early_stopping(params.early_stopping_rounds, verbose=False)]
         booster = lgb.train(
             settings,
@@ -73,14 +76,15 @@ class LightGBMTrainer:
         run = int(booster.current_iteration())
         # best_iteration is 0 when a model could not split at all.
         best = max(1, int(booster.best_iteration)) if valid_sets else run
-        return _Model(booster, best_round=best, rounds_run=run)
+        return _Model(booster, target, best_round=best, rounds_run=run)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
         """See Trainer.load."""
-        del preprocessing, columns
+        del columns
+        target = TargetScale.model_validate(preprocessing["target"])
         booster = lgb.Booster(model_str=blob.decode("utf-8"))
         rounds = int(booster.current_iteration())
-        return _Model(booster, best_round=rounds, rounds_run=rounds)
+        return _Model(booster, target, best_round=rounds, rounds_run=rounds)
 
     def version(self) -> str:
         """See Trainer.version."""
@@ -88,16 +92,20 @@ class LightGBMTrainer:
 
 
 class _Model:
-    def __init__(self, booster: lgb.Booster, best_round: int, rounds_run: int) -> None:
+    def __init__(
+        self, booster: lgb.Booster, target: TargetScale, best_round: int, rounds_run: int
+    ) -> None:
         self._booster = booster
+        self._target = target
         self.best_round = best_round
         self.rounds_run = rounds_run
 
     def predict(self, X: FloatMatrix) -> FloatVector:
-        return finite(self._booster.predict(X, num_iteration=self.best_round))
+        standard = self._booster.predict(X, num_iteration=self.best_round)
+        return self._target.undo(finite(standard))
 
     def save(self, path: Path) -> None:
         self._booster.save_model(path, num_iteration=self.best_round)
 
     def preprocessing(self) -> dict[str, Any]:
-        return {}
+        return {"target": self._target.model_dump()}

@@ -18,6 +18,7 @@ from gpu.worker.trainers.base import (
     finite,
     hide_modules,
 )
+from gpu.worker.trainers.target import TargetScale, fit_target
 
 hide_modules(["pandas", "sklearn", "pyarrow", "matplotlib", "graphviz", "dask"])
 import xgboost as xgb  # noqa: E402
@@ -38,19 +39,20 @@ class XGBoostTrainer:
         if not isinstance(params, XGBoostParams):
             raise TypeError(f"xgboost cannot train {type(params).__name__}")
         types = _feature_types(split.columns)
+        target = fit_target(split.y_train)
         train = xgb.QuantileDMatrix(
             _known_levels(split.X_train, split.columns),
-            label=split.y_train,
+            label=target.apply(split.y_train),
             feature_types=types,
             max_bin=params.max_bin,
             nthread=self._threads,
             enable_categorical=True,
         )
         evals = []
-        if split.X_val is not None and rounds is None:
+        if split.X_val is not None and split.y_val is not None and rounds is None:
             validation = xgb.QuantileDMatrix(
                 _known_levels(split.X_val, split.columns),
-                label=split.y_val,
+                label=target.apply(split.y_val),
                 feature_types=types,
                 max_bin=params.max_bin,
                 nthread=self._threads,
@@ -82,15 +84,15 @@ class XGBoostTrainer:
         )
         run = int(booster.num_boosted_rounds())
         best = int(booster.best_iteration) + 1 if evals else run
-        return _Model(booster[:best], split.columns, best_round=best, rounds_run=run)
+        return _Model(booster[:best], split.columns, target, best_round=best, rounds_run=run)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
         """See Trainer.load."""
-        del preprocessing
+        target = TargetScale.model_validate(preprocessing["target"])
         booster = xgb.Booster({"nthread": self._threads, "device": self._device})
         booster.load_model(bytearray(blob))
         rounds = int(booster.num_boosted_rounds())
-        return _Model(booster, columns, best_round=rounds, rounds_run=rounds)
+        return _Model(booster, columns, target, best_round=rounds, rounds_run=rounds)
 
     def version(self) -> str:
         """See Trainer.version."""
@@ -99,9 +101,15 @@ class XGBoostTrainer:
 
 class _Model:
     def __init__(
-        self, booster: xgb.Booster, columns: Columns, best_round: int, rounds_run: int
+        self,
+        booster: xgb.Booster,
+        columns: Columns,
+        target: TargetScale,
+        best_round: int,
+        rounds_run: int,
     ) -> None:
         self._booster = booster
+        self._target = target
         self._columns = columns
         self.best_round = best_round
         self.rounds_run = rounds_run
@@ -112,13 +120,13 @@ class _Model:
             feature_types=_feature_types(self._columns),
             enable_categorical=True,
         )
-        return finite(self._booster.predict(rows))
+        return self._target.undo(finite(self._booster.predict(rows)))
 
     def save(self, path: Path) -> None:
         self._booster.save_model(path)
 
     def preprocessing(self) -> dict[str, Any]:
-        return {}
+        return {"target": self._target.model_dump()}
 
 
 def _feature_types(columns: Columns) -> list[str]:

@@ -232,5 +232,7 @@ def test_a_fold_in_which_the_target_has_one_value_is_named(tmp_path):
     path.write_text("a,y\n" + "".join(f"{i * 37 % 101},{1 if i > 18 else 0}\n" for i in range(40)))
     table = read_table(path, TableOptions(target="y"))
     splits = draw_folds(40, split="time", n_folds=3, holdout_fraction=0.2, seed=0)
-    with pytest.raises(TableError, match=r"t.csv: target 'y' is 0 in all 8 rows of the validation fold 1"):
+    with pytest.raises(
+        TableError, match=r"t.csv: target 'y' is 0 in all 8 rows of the validation fold 1"
+    ):
         check_splits(table, splits)

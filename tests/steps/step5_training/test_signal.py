@@ -75,7 +75,20 @@ def test_a_blend_gives_its_weight_to_what_predicts():
     assert "good alone" in note.message
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e12])
+def test_a_blend_never_fits_its_rows_worse_than_its_best_member(scale):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=400) * scale
+    noise = rng.normal(size=(2, 400)) * scale
+    predictions = {"shrunken": 0.3 * y + 0.1 * noise[0], "good": y + 0.3 * noise[1]}
+    weights = blend_weights(y, predictions, np.arange(400))
+    blended = sum(predictions[name] * weight for name, weight in weights.items())
+    errors = [np.sum((y - p) ** 2) for p in predictions.values()]
+    assert np.sum((y - blended) ** 2) <= min(errors) * (1 + 1e-6)
+    assert sum(weights.values()) == pytest.approx(1)
+
+
 def test_a_blend_of_useless_predictions_has_weights_still():
     y = np.arange(10.0)
     weights = blend_weights(y, {"a": -y, "b": -y}, np.arange(10))
-    assert weights == {"a": 0.5, "b": 0.5}
+    assert sum(weights.values()) == pytest.approx(1)
