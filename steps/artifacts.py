@@ -72,13 +72,26 @@ def write_sidecar(sidecar: Sidecar, folder: Path) -> Path:
     return path
 
 
-def version_folder(workspace: Path, version: str) -> Path:
-    """An empty folder to lay a run's models out in, on the same file system as the link."""
-    folder = workspace / "models" / VERSIONS / version
+def version_folder(workspace: Path, agent_name: str, run_id: str, attempt: int) -> Path:
+    """An empty folder to lay an attempt's models out in, on the same file system as the link.
+
+    What the link points to is never touched.
+    """
+    versions = workspace / "models" / VERSIONS
+    in_force = (workspace / "models" / agent_name).resolve()
+    folder = versions / (run_id if attempt == 1 else f"{run_id}-attempt{attempt}")
     if folder.exists():
-        shutil.rmtree(folder)  # an attempt of the same name that was killed before it published
+        if folder.resolve() == in_force:
+            raise ArtifactError(f"{folder}: this attempt has published its models already")
+        shutil.rmtree(folder)  # laid out by a process that was killed before it published
     folder.mkdir(parents=True)
     return folder
+
+
+def version_in_force(workspace: Path, agent_name: str) -> Path | None:
+    """The version folder that the link points to, from the workspace; None if there is none."""
+    link = workspace / "models" / agent_name
+    return Path("models") / VERSIONS / link.readlink().name if link.is_symlink() else None
 
 
 def publish(workspace: Path, agent_name: str, version: Path) -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 POLICY_FILE = "watcher_policies.json"
 HALT_FILE = "watcher_halt.flag"
 
+StepNumber = Annotated[str, Field(pattern=r"^\d+$")]
 Minutes = Annotated[float, Field(gt=0, le=7 * 24 * 60)]
 
 
@@ -34,7 +35,7 @@ class StepsPolicy(_Section):
     default_timeout_minutes: Minutes = Field(
         default=120, description="A step's time limit, unless timeout_minutes names the step."
     )
-    timeout_minutes: dict[str, Minutes] = Field(
+    timeout_minutes: dict[StepNumber, Minutes] = Field(
         default_factory=lambda: {"5": 360.0},
         description='Time limits by step number, e.g. {"5": 360}.',
     )
@@ -113,17 +114,32 @@ class Policy(_Section):
 def parse_policy(text: str, source: str) -> Policy:
     """Read a policy from JSON text; raises PolicyError naming `source` and the key at fault."""
     try:
-        raw: Any = json.loads(text)
+        raw: Any = json.loads(text, object_pairs_hook=_no_key_twice)
     except json.JSONDecodeError as error:
         raise PolicyError(
             f"{source}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
+    except _KeyTwice as error:
+        raise PolicyError(f"{source}: {error}") from None
     except RecursionError:
         raise PolicyError(f"{source}: nested too deeply to be a policy") from None
     try:
         return Policy.model_validate(raw)
     except ValidationError as error:
         raise PolicyError(f"{source}: {validation_message(error)}") from None
+
+
+class _KeyTwice(ValueError):
+    """A key that stands twice in one object: which value is meant cannot be known."""
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _KeyTwice(f"{key}: the key stands twice")
+        found[key] = value
+    return found
 
 
 def validation_message(error: ValidationError) -> str:

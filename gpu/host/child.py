@@ -67,7 +67,12 @@ class Child:
             # terminal reaches the parent alone, which decides.
             process_group=0,
         )
-        self.pidfd = os.pidfd_open(self.process.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.process.pid)
+        except OSError:
+            self.process.kill()
+            self.process.communicate()
+            raise
         assert self.process.stdout is not None  # noqa: S101  # asked for above
         assert self.process.stderr is not None  # noqa: S101
         self.stdout_fd = self.process.stdout.fileno()
@@ -122,6 +127,9 @@ class Child:
 
     def kill(self) -> int:
         """Kill the worker and everything it started; reap it and return its exit status."""
+        if self.process.returncode is not None:
+            # Reaped already: its number may be another process's by now.
+            return self.process.returncode
         for process in _descendants(self.process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -161,10 +161,15 @@ class Pool:
         deadline: float | None,
     ) -> None:
         child = Child(job.family, lease.device, self._threads, once=True, command=self._command)
-        self._running[job.id] = _Running(job, lease, child, attempt, first_started, deadline)
-        for fd in (child.stdout_fd, child.stderr_fd, child.pidfd):
-            self._selector.register(fd, selectors.EVENT_READ, job.id)
-        child.send(encode(job))
+        running = _Running(job, lease, child, attempt, first_started, deadline)
+        self._running[job.id] = running
+        try:
+            for fd in (child.stdout_fd, child.stderr_fd, child.pidfd):
+                self._selector.register(fd, selectors.EVENT_READ, job.id)
+            child.send(encode(job))
+        except OSError:
+            self._release_child(running)
+            raise
         self._events.append(JobStarted(job, lease.device.name, attempt))
 
     @contextlib.contextmanager

@@ -18,6 +18,8 @@ MOST_RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 # Resamples x rows is kept under this, so that large tables take seconds, not minutes.
 CELLS = 40_000_000
 CHUNK = 32
+# A sum of squares around the mean below this share of that around the group's mean is rounding.
+SMALLEST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ def evaluate(
     names = list(predictions)
     rows = np.concatenate(list(groups))
     bounds = np.cumsum([0, *(len(group) for group in groups)])
-    target = y[rows] - y[rows].mean()
+    # Centred by group: the spread below is a difference of sums, which must not cancel.
+    target = np.concatenate([y[group] - y[group].mean() for group in groups])
     errors = np.stack([y[rows] - predictions[name][rows] for name in names], axis=1)
     columns = np.concatenate(
         [np.ones((len(rows), 1)), target[:, None], target[:, None] ** 2, errors**2, np.abs(errors)],
@@ -84,11 +87,14 @@ def _metrics(sums: Vector, n_families: int) -> tuple[Vector, Vector, Vector]:
     with np.errstate(divide="ignore", invalid="ignore"):
         # A resample of a small group may hold one value of the target: it says nothing of R2.
         spread = squares - total**2 / weight
-        r2 = 1.0 - squared_errors / np.where(spread > 0, spread, np.nan)[:, :, None]
+        real = spread > SMALLEST_SPREAD * squares
+        r2 = 1.0 - squared_errors / np.where(real, spread, np.nan)[:, :, None]
     pooled = weight.sum(axis=1)[:, None]
     rmse = np.sqrt(squared_errors.sum(axis=1) / pooled)
     mae = absolute_errors.sum(axis=1) / pooled
-    return np.nanmean(r2, axis=1), rmse, mae
+    scored = np.isfinite(r2).sum(axis=1)
+    mean_r2 = np.nansum(r2, axis=1) / np.where(scored > 0, scored, np.nan)
+    return mean_r2, rmse, mae
 
 
 def _interval(samples: Vector) -> tuple[float, float]:

@@ -24,7 +24,9 @@ def final_rounds(best: Finished) -> int:
     return max(1, round(statistics.median(score.best_round for score in best.scores)))
 
 
-def final_fit_job(best: Finished, family: Family, places: Places, seed: int) -> FinalFit:
+def final_fit_job(
+    best: Finished, family: Family, places: Places, seed: int, deadline_s: float | None
+) -> FinalFit:
     """The job that trains the family's model on all rows the search has seen."""
     folder = places.fits / family
     return FinalFit(
@@ -38,4 +40,5 @@ def final_fit_job(best: Finished, family: Family, places: Places, seed: int) -> 
         checkpoint_path=str(folder / f"best_model.{CHECKPOINT_FORMATS[family]}"),
         preprocessing_path=str(folder / "preprocessing.json"),
         predictions_path=str(folder / "holdout_predictions.npy"),
+        deadline_s=deadline_s,
     )

@@ -10,6 +10,8 @@ from gpu.protocol import PruneRule
 
 FEWEST_COMPLETE = 3
 FACTOR = 1.5
+# In units of R2. Trials that agree by chance would otherwise stop one that is as good.
+SMALLEST_SIGMA = 1e-3
 
 
 def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
@@ -34,4 +36,6 @@ def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
     freedom = (better.shape[0] - 1) * (better.shape[1] - 1)
     sigma = float(np.sqrt(np.sum(residuals**2) / freedom))
     best = scores[int(np.argmax(means))]
-    return PruneRule(reference=tuple(float(r2) for r2 in best), sigma=sigma, factor=FACTOR)
+    return PruneRule(
+        reference=tuple(float(r2) for r2 in best), sigma=max(sigma, SMALLEST_SIGMA), factor=FACTOR
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gpu.params import CHECKPOINT_FORMATS, Family
 from gpu.protocol import FitDone, TrainFailed
-from steps.artifacts import SIDECAR, publish, version_folder
+from steps.artifacts import SIDECAR, publish, version_folder, version_in_force
 from steps.contract import FamilyResult, Note, Output, StepRequest, StepResult
 from steps.files import sha256_file
 from steps.policies import Policy
@@ -53,10 +53,11 @@ def publish_run(
     families = _families(studies, judged, settings)
     notes = (*studies.notes, *judged.notes)
     outputs: list[Path] = []
-    withheld = False
+    withheld, before = False, None
     if judged.best is not None and judged.signal is not None:
         withheld = judged.signal.verdict == "leaked" and not policy.publish.leaked
-        folder = version_folder(workspace, request.run_id)
+        before = version_in_force(workspace, AGENT)
+        folder = version_folder(workspace, AGENT, request.run_id, request.attempt)
         for family, (job, outcome) in judged.comparison.fits.items():
             if isinstance(outcome, FitDone) and families[family].cv is not None:
                 store_model(folder / family, request.run_id, table, judged, family, job, outcome)
@@ -98,7 +99,7 @@ def publish_run(
         winner=judged.winner,
         signal=judged.signal,
         notes=notes,
-        what_next=what_next(judged, withheld=withheld),
+        what_next=what_next(judged, before, withheld=withheld),
         error=result_error(judged, families),
     )
 

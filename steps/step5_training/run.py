@@ -56,6 +56,8 @@ def run(request: StepRequest) -> StepResult:
     started = time.monotonic()
     progress = ProgressFile(request)
     out_dir = Path(request.out_dir)
+    for left in out_dir.parents[1].glob("*/*/scratch"):
+        shutil.rmtree(left)  # of a run that was killed: one watcher works here at a time
     try:
         settings = read_settings(request.params)
         progress.phase("reading the table")

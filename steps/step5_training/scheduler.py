@@ -24,6 +24,7 @@ POLL_S = 0.25
 TIME_IS_UP = "time budget used up"
 # Final fits are expected to take this many times their estimate when a time budget is kept.
 RESERVE_FACTOR = 1.3
+HANG_S, HANG_FACTOR = 60.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +168,15 @@ class Scheduler:
                 seed=self._seed,
                 predictions_path=str(study.predictions_path(planned.position)),
                 prune=planned.prune,
+                deadline_s=self._trial_limit_s(family),
             )
             self._queues[family].append(_Live(family, job, planned))
         ended = study.remaining == 0 and not study.pending
         if ended and study.best is not None and family not in self._fit_queued:
             self._fit_queued.add(family)
-            fit = final_fit_job(study.best, family, self._places, self._seed)
+            fit = final_fit_job(
+                study.best, family, self._places, self._seed, self._fit_limit_s(family)
+            )
             self._queues[family].append(_Live(family, fit, None))
 
     def _urgency(self, family: Family) -> float:
@@ -208,6 +212,19 @@ class Scheduler:
             return 0.0
         return sum(seconds) / len(seconds) * self._n_folds / max(1, self._n_folds - 1)
 
+    def _trial_limit_s(self, family: Family) -> float | None:
+        """A trial that takes this many times the slowest so far hangs; None while none is known."""
+        seconds = self._fold_s[family]
+        return HANG_S + HANG_FACTOR * self._n_folds * max(seconds) if seconds else None
+
+    def _fit_limit_s(self, family: Family) -> float:
+        estimate = self._fit_estimate_s(family)
+        limit = HANG_S + HANG_FACTOR * estimate
+        if self._deadline is None:
+            return limit
+        # Under a time budget a fit that is late is waited for a little, one that hangs is not.
+        return min(limit, max(self._deadline - self._clock(), 3 * estimate + 10))
+
     def _keep_time(self) -> None:
         """When only the final fits still fit into the time budget, end the search."""
         if self._deadline is None or self._out_of_time:
@@ -238,7 +255,7 @@ class Scheduler:
             for live in [live for live in queue if which(live)]:
                 queue.remove(live)
                 if live.planned is not None:
-                    self._studies[live.family].interrupt(live.planned)
+                    self._studies[live.family].postpone(live.planned)
         for job_id in [job_id for job_id, live in self._live.items() if which(live)]:
             self._pool.cancel(job_id, reason)
         for event in self._pool.wait(0):
@@ -247,8 +264,10 @@ class Scheduler:
     def _take(self, event: Event) -> None:
         match event:
             case JobStarted():
-                self._live[event.job.id].device = event.device
-                self._live[event.job.id].folds_done = 0
+                live = self._live[event.job.id]
+                live.device, live.folds_done = event.device, 0
+                if live.planned is not None and event.attempt == 1:
+                    self._studies[live.family].started(live.planned)
             case FoldFitted():
                 live = self._live[event.job.id]
                 live.folds_done += 1
@@ -261,7 +280,7 @@ class Scheduler:
         self._training_s[live.family] += event.wall_s
         match live.planned, event.outcome:
             case Planned() as planned, TrainFailed(kind="cancelled"):
-                study.interrupt(planned)
+                study.postpone(planned)
             case Planned() as planned, (TrialDone() | TrainFailed()) as outcome:
                 study.tell(planned, outcome, event.wall_s)
             case None, (FitDone() | TrainFailed()) as outcome:

@@ -20,8 +20,9 @@ def judge_signal(cv: Scores, holdout: Scores, leaks: Sequence[LeakFinding]) -> S
     """The verdict on the winner.
 
     leaked: features that give the target away, or a holdout R2 over 0.999. none: the 95 %
-    interval of R2 reaches zero in cross-validation or on the holdout, or R2 is under 0.001.
-    strong: both are at least 0.1.
+    interval of R2 in cross-validation reaches zero, or the holdout contradicts it, or either R2 is
+    under 0.001. The holdout's own interval need not exclude zero: a small table has few rows there.
+    strong: both R2 are at least 0.1, and the holdout's interval is above zero too.
     """
     named = tuple(dict.fromkeys(name for leak in leaks for name in leak.features))
     if named:
@@ -31,13 +32,17 @@ def judge_signal(cv: Scores, holdout: Scores, leaks: Sequence[LeakFinding]) -> S
         reason = f"a holdout R2 of {holdout.r2.value:.5f} is too good to be true"
         return Signal(verdict="leaked", reasons=(reason,))
     failings = [
-        *_failings("cross-validation", cv),
-        *_failings("holdout", holdout),
+        _sentence(where, scores) + f" is under {SMALLEST_USEFUL_R2}"
+        for where, scores in (("cross-validation", cv), ("the holdout", holdout))
+        if scores.r2.value < SMALLEST_USEFUL_R2
     ]
+    if not failings and cv.r2.ci95 is not None and cv.r2.ci95[0] <= 0:
+        failings = [f"{_sentence('cross-validation', cv)} reaches zero"]
     if failings:
         return Signal(verdict="none", reasons=tuple(failings))
-    reasons = (_sentence("cross-validation", cv), _sentence("holdout", holdout))
-    strong = min(cv.r2.value, holdout.r2.value) >= STRONG_R2
+    reasons = (_sentence("cross-validation", cv), _sentence("the holdout", holdout))
+    sure = holdout.r2.ci95 is not None and holdout.r2.ci95[0] > 0
+    strong = sure and min(cv.r2.value, holdout.r2.value) >= STRONG_R2
     return Signal(verdict="strong" if strong else "weak", reasons=reasons)
 
 
@@ -61,16 +66,6 @@ def compare_winner(
         message = f"{winner} is better than {second} beyond chance: {evidence}"
         return Note(level="info", code="clear_winner", message=message)
     return Note(level="info", code="tie", message=f"{winner} and {second} are tied: {evidence}")
-
-
-def _failings(where: str, scores: Scores) -> list[str]:
-    r2 = scores.r2
-    if r2.ci95 is not None and r2.ci95[0] <= 0:
-        fault = "is below zero" if r2.ci95[1] < 0 else "reaches zero"
-        return [f"{_sentence(where, scores)} {fault}"]
-    if r2.value < SMALLEST_USEFUL_R2:
-        return [f"{_sentence(where, scores)} is under {SMALLEST_USEFUL_R2}"]
-    return []
 
 
 def _sentence(where: str, scores: Scores) -> str:

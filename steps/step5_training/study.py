@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gpu.params import Family
 from gpu.protocol import PruneRule, TrainFailed, TrialDone
@@ -52,14 +52,14 @@ class FamilyStudy:
         self._settings = settings
         self._folder = folder
         self._finished: dict[int, Finished] = {}
-        self._again: list[tuple[int, dict[str, Any], int]] = []
+        self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
         self._trial_ids: dict[int, int] = {}
 
     @property
     def finished(self) -> tuple[Finished, ...]:
-        """Positions in a final state, in order."""
-        return tuple(self._finished[i] for i in sorted(self._finished))
+        """Positions of the budget that are in a final state, in order."""
+        return tuple(self._finished[i] for i in sorted(self._finished) if i < self.trials)
 
     @property
     def complete(self) -> tuple[Finished, ...]:
@@ -79,7 +79,7 @@ class FamilyStudy:
     @property
     def remaining(self) -> int:
         """Positions that are not in a final state; 0 once the study was stopped."""
-        return 0 if self.stopped is not None else self.trials - len(self._finished)
+        return 0 if self.stopped is not None else self.trials - len(self.finished)
 
     def predictions_path(self, position: int) -> Path:
         """Where a trial's out-of-fold predictions lie; only the best trial's are kept."""
@@ -109,7 +109,7 @@ class FamilyStudy:
             history = [self._past(self._finished[i]) for i in range(first)]
             batch = propose(history, self._space, seed=self._seed(), count=BATCH)
             stop = min(first + BATCH, self.trials)
-            self._again = [(i, batch[i - first], 0) for i in range(start, stop)]
+            self._again = [(i, batch[i - first]) for i in range(start, stop)]
         rule = self._prune_rule()
         planned = [self._plan(*again, rule) for again in self._again if again[0] < self.trials]
         self._again = [again for again in self._again if again[0] >= self.trials]
@@ -139,11 +139,16 @@ class FamilyStudy:
         self._forget_predictions()
         self._stop_if_nothing_works()
 
-    def interrupt(self, planned: Planned) -> None:
-        """Mark a trial failed that was cut off; its parameters are due again."""
+    def started(self, planned: Planned) -> None:
+        """A worker has begun the trial; if the run dies now, the trial may be why."""
+        storage, trial_id = self._study._storage, self._trial_ids[planned.number]
+        storage.set_trial_user_attr(trial_id, "started", True)
+
+    def postpone(self, planned: Planned) -> None:
+        """Mark a trial failed that people or the clock cut off; its parameters are due again."""
         self._pending.discard(planned.position)
         trial_id = self._trial_ids[planned.number]
-        self._mark_interrupted(self._study._storage.get_trial(trial_id))
+        self._cut_off(self._study._storage.get_trial(trial_id), "postponed")
 
     def adopt(self) -> None:
         """Read an existing study: finished positions count, interrupted ones are due again."""
@@ -153,14 +158,15 @@ class FamilyStudy:
             position = trial.user_attrs.get("position")
             if position is None:
                 continue  # a person added it by hand, with a dashboard perhaps
-            if trial.state in (TrialState.RUNNING, TrialState.WAITING):
-                self._mark_interrupted(trial)
-                interruptions[position] = interruptions.get(position, 0) + 1
+            latest[position] = trial
+            if trial.state is TrialState.RUNNING:
+                died = bool(trial.user_attrs.get("started"))
+                self._cut_off(trial, "interrupted" if died else "postponed")
+                interruptions[position] = interruptions.get(position, 0) + died
             elif trial.user_attrs.get("interrupted"):
                 interruptions[position] = interruptions.get(position, 0) + 1
-            else:
+            elif not trial.user_attrs.get("postponed"):
                 self._finished[position] = read_trial(trial)
-            latest[position] = trial
         for position, trial in sorted(latest.items()):
             if position in self._finished:
                 continue
@@ -168,18 +174,30 @@ class FamilyStudy:
             if times > INTERRUPTIONS_ALLOWED:
                 self._finished[position] = read_trial(trial, f"interrupted {times} times")
             else:
-                self._again.append((position, dict(trial.params), times))
+                self._again.append((position, dict(trial.params)))
+        while self.best is not None and not self.predictions_path(self.best.position).exists():
+            # Without its out-of-fold predictions the best trial cannot be judged: once more.
+            lost = self._finished.pop(self.best.position)
+            self._again.append((lost.position, lost.values))
+        self._again.sort(key=lambda again: again[0])
 
-    def _plan(
-        self, position: int, values: dict[str, Any], times: int, rule: PruneRule | None
-    ) -> Planned:
+    def _plan(self, position: int, values: dict[str, Any], rule: PruneRule | None) -> Planned:
+        """Create the trial whole, in one step: a kill leaves it entire or not at all."""
         record = self._spec.complete(values, self._settings).model_dump(mode="json")
-        attributes = {"position": position, "record": record, "interruptions": times}
-        self._study.enqueue_trial(values, user_attrs=attributes)
-        trial = self._study.ask(fixed_distributions=self._space)
-        self._trial_ids[trial.number] = trial._trial_id
+        storage = self._study._storage
+        trial_id = storage.create_new_trial(
+            self._study._study_id,
+            template_trial=create_trial(
+                state=TrialState.RUNNING,
+                params=values,
+                distributions=self._space,
+                user_attrs={"position": position, "record": record},
+            ),
+        )
+        number = storage.get_trial(trial_id).number
+        self._trial_ids[number] = trial_id
         self._pending.add(position)
-        return Planned(trial.number, position, values, record, rule)
+        return Planned(number, position, values, record, rule)
 
     def _past(self, finished: Finished) -> PastTrial:
         return PastTrial(
@@ -200,8 +218,8 @@ class FamilyStudy:
         digest = sha256_text(f"{self._settings.seed}/{self.family}")
         return int(digest[:8], 16)
 
-    def _mark_interrupted(self, trial: FrozenTrial) -> None:
-        self._study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
+    def _cut_off(self, trial: FrozenTrial, how: str) -> None:
+        self._study._storage.set_trial_user_attr(trial._trial_id, how, True)
         self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _forget_predictions(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from gpu.params import Family
@@ -60,13 +61,16 @@ def headline(
             )
 
 
-def what_next(judged: Judged, *, withheld: bool) -> tuple[str, ...]:
+def what_next(judged: Judged, before: Path | None, *, withheld: bool) -> tuple[str, ...]:
     """What to type next."""
     if judged.signal is None:
         return ()
     match judged.signal.verdict:
         case "none":
-            return ("look for other features, or more rows; predictions are refused meanwhile",)
+            lines = ["look for other features, or more rows; predictions are refused meanwhile"]
+            if before is not None:
+                lines.append(f"the models that were in force until now are kept in {before}")
+            return tuple(lines)
         case "leaked" if judged.signal.leaked_features:
             names = json.dumps(list(judged.signal.leaked_features))
             lines = [f'rerun without them: add "exclude_features": {names} to --params']

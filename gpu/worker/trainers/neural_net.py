@@ -122,7 +122,10 @@ class _Model:
 
     def save(self, path: Path) -> None:
         state = {name: value.cpu() for name, value in self._network.state_dict().items()}
-        torch.save(state, path)
+        # Through memory: a file's own name would become part of its bytes.
+        blob = io.BytesIO()
+        torch.save(state, blob)
+        path.write_bytes(blob.getvalue())
 
     def preprocessing(self) -> dict[str, Any]:
         return {

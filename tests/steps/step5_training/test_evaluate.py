@@ -58,3 +58,14 @@ def test_a_large_offset_of_the_target_costs_no_digits():
     far = evaluate(y + 1e9, {"a": p + 1e9}, [np.arange(len(y))], seed=1).scores["a"].r2
     assert far.value == pytest.approx(near.value, abs=1e-6)
     assert far.ci95 == pytest.approx(near.ci95, abs=1e-6)
+
+
+def test_a_fold_that_a_resample_makes_constant_does_not_ruin_the_interval():
+    """Two hits in a fold: some resamples hold none of them, and say nothing about R2."""
+    rng = np.random.default_rng(0)
+    y = np.zeros(100)
+    y[[3, 40, 70, 90]] = 1.0
+    p = y * 0.9 + 0.01 * rng.normal(size=100)
+    groups = [np.arange(50), np.arange(50, 100)]
+    low, high = evaluate(y, {"a": p}, groups, seed=1).scores["a"].r2.ci95
+    assert 0.5 < low < high < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ class FakePool:
             return [JobEnded(job, done, seconds)]
         if job.family in self.fail:
             return [JobEnded(job, TrainFailed(kind="internal", message="broken"), seconds)]
+        Path(job.predictions_path).write_bytes(b"predictions")
         r2 = 0.9 - abs(np.log(job.params["learning_rate"] / 0.1)) / 10
         scores = tuple(
             FoldScore(

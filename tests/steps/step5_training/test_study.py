@@ -56,11 +56,17 @@ def outcome(planned, folds=3, pruned=False):
     )
 
 
+def tell(study, planned, done=None):
+    """Record a result as the scheduler does: the worker has left its predictions."""
+    study.predictions_path(planned.position).write_bytes(b"predictions")
+    study.tell(planned, done or outcome(planned), 0.3)
+
+
 def run_out(study, order=1):
     """Run a study to its end; with order -1 the trials of a batch finish in reverse."""
     while batch := study.ask():
         for planned in batch[::order]:
-            study.tell(planned, outcome(planned), 0.3)
+            tell(study, planned)
     return [trial.values for trial in study.finished]
 
 
@@ -95,9 +101,9 @@ def test_a_killed_run_is_resumed_with_the_trials_it_left_running(storage, tmp_pa
     expected = run_out(whole)
     killed, _ = opened(storage, tmp_path)
     for planned in killed.ask():
-        killed.tell(planned, outcome(planned), 0.3)
+        tell(killed, planned)
     second = killed.ask()
-    killed.tell(second[2], outcome(second[2]), 0.3)
+    tell(killed, second[2])
     # Nothing more is said: the process is gone, and three trials are left RUNNING.
     resumed, _ = opened(storage, tmp_path, run="r2", resume=True)
     states = [t.state for t in optuna.load_study(study_name=resumed.name, storage=storage).trials]
@@ -107,18 +113,88 @@ def test_a_killed_run_is_resumed_with_the_trials_it_left_running(storage, tmp_pa
     assert [planned.position for planned in due] == [4, 5, 7]
     assert [p.values for p in due] == [p.values for p in second if p.position != 6]
     for planned in due:
-        resumed.tell(planned, outcome(planned), 0.3)
+        tell(resumed, planned)
     assert run_out(resumed) == expected
 
 
 def test_a_trial_that_is_cut_off_again_and_again_is_given_up(storage, tmp_path):
     study, _ = opened(storage, tmp_path)
-    study.ask()
-    for _ in range(INTERRUPTIONS_ALLOWED):
+    for _ in range(INTERRUPTIONS_ALLOWED + 1):
+        for planned in study.ask():
+            study.started(planned)
         study, _ = opened(storage, tmp_path, resume=True)
-        study.ask()
-    study, _ = opened(storage, tmp_path, resume=True)
     assert [trial.failure for trial in study.finished] == ["interrupted 4 times"] * BATCH
+
+
+def test_stops_before_a_trial_has_begun_never_use_it_up(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    first = [planned.values for planned in study.ask()]
+    for stop in range(INTERRUPTIONS_ALLOWED + 2):
+        if stop % 2:
+            for planned in study.ask():
+                study.started(planned)
+                study.postpone(planned)
+        study, _ = opened(storage, tmp_path, resume=True)
+    assert study.finished == ()
+    assert [planned.values for planned in study.ask()] == first
+
+
+def test_fewer_trials_than_were_done_are_the_first_of_them(storage, tmp_path):
+    whole, _ = opened(storage, tmp_path, trials=10)
+    values = run_out(whole)
+    fewer, _ = opened(storage, tmp_path, trials=3, resume=True)
+    # The best of the first three is run again: only the best of all kept its predictions.
+    assert run_out(fewer) == values[:3]
+    assert fewer.remaining == 0
+    assert fewer.best.position < 3
+
+
+def test_a_best_trial_whose_predictions_are_lost_is_run_again(storage, tmp_path):
+    whole, _ = opened(storage, tmp_path)
+    values = run_out(whole)
+    best = whole.best.position
+    whole.predictions_path(best).unlink()
+    resumed, _ = opened(storage, tmp_path, resume=True)
+    batch = resumed.ask()
+    assert best in [planned.position for planned in batch]
+    for planned in batch:
+        tell(resumed, planned)
+    run_out(resumed)
+    assert [trial.values for trial in resumed.finished] == values
+    assert resumed.best.position == best
+
+
+def test_a_trial_that_a_person_enqueued_by_hand_is_left_alone(storage, tmp_path):
+    first, _ = opened(storage, tmp_path)
+    expected = run_out(first)
+    second, _ = opened(storage, tmp_path, run="r2")
+    study = optuna.load_study(study_name=second.name, storage=storage)
+    study.enqueue_trial({"num_leaves": 9})
+    assert run_out(second) == expected
+    resumed, _ = opened(storage, tmp_path, run="r2", resume=True)
+    assert len(resumed.finished) == 10
+
+
+def test_a_kill_while_a_batch_is_asked_leaves_whole_trials_only(storage, tmp_path, monkeypatch):
+    whole, _ = opened(storage, tmp_path, run="r0", table="t0")
+    expected = run_out(whole)
+    killed, _ = opened(storage, tmp_path)
+    kept_in = type(killed._study._storage)
+    create = kept_in.create_new_trial
+    made = []
+
+    def die_at_the_third(self, *arguments, **options):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(create(self, *arguments, **options))
+        return made[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_in, "create_new_trial", die_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            killed.ask()
+    resumed, _ = opened(storage, tmp_path, run="r2", resume=True)
+    assert run_out(resumed) == expected
 
 
 def test_a_study_on_other_data_is_set_aside_and_said(storage, tmp_path):
@@ -148,7 +224,7 @@ def test_without_resume_a_new_study_begins(storage, tmp_path):
 def test_a_retry_of_a_run_goes_on_with_its_own_study(storage, tmp_path):
     first, _ = opened(storage, tmp_path)
     for planned in first.ask():
-        first.tell(planned, outcome(planned), 0.3)
+        tell(first, planned)
     retried, note = opened(storage, tmp_path)
     assert len(retried.finished) == BATCH
     assert "4 of 10 trials done" in note
@@ -160,7 +236,7 @@ def test_the_best_trial_is_complete_and_its_record_is_whole(storage, tmp_path):
     study.tell(batch[0], outcome(batch[0], pruned=True), 0.1)
     study.tell(batch[1], TrainFailed(kind="oom", message="no memory"), 0.1)
     for planned in batch[2:]:
-        study.tell(planned, outcome(planned), 0.3)
+        tell(study, planned)
     assert study.best.position in (2, 3)
     assert study.best.record == batch[study.best.position].record
     assert study.finished[1].failure == "oom: no memory"
@@ -171,8 +247,7 @@ def test_the_best_trial_is_complete_and_its_record_is_whole(storage, tmp_path):
 def test_only_the_best_trials_predictions_are_kept(storage, tmp_path):
     study, _ = opened(storage, tmp_path)
     for planned in study.ask():
-        study.predictions_path(planned.position).write_bytes(b"x")
-        study.tell(planned, outcome(planned), 0.3)
+        tell(study, planned)
     kept = sorted((tmp_path / "predictions" / study.name).glob("*.npy"))
     assert kept == [study.predictions_path(study.best.position)]
 
@@ -192,7 +267,7 @@ def test_the_prune_rule_comes_from_whole_batches(storage, tmp_path):
     first = study.ask()
     assert {planned.prune for planned in first} == {None}
     for planned in first:
-        study.tell(planned, outcome(planned), 0.3)
+        tell(study, planned)
     rule = study.ask()[0].prune
     assert rule.reference == tuple(score.r2 for score in study.best.scores)
 
@@ -200,7 +275,7 @@ def test_the_prune_rule_comes_from_whole_batches(storage, tmp_path):
 def test_pruning_can_be_switched_off(storage, tmp_path):
     study, _ = opened(storage, tmp_path, pruning=False)
     for planned in study.ask():
-        study.tell(planned, outcome(planned), 0.3)
+        tell(study, planned)
     assert study.ask()[0].prune is None
 
 
