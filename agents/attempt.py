@@ -93,6 +93,7 @@ def make_attempt(
         inputs=spec.inputs,
         workspace=str(workspace.root),
         policy_path=str(policy_path),
+        policy=watch.policy.model_dump(mode="json", by_alias=True),
         out_dir=str(folder),
     )
     command = StepCommand(

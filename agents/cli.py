@@ -155,7 +155,14 @@ def _init(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
     from agents.views.init_view import show_laid_out
 
     laid_out = lay_out(flags.init)
-    return Answer(ExitCode.DONE, {}, lambda console: show_laid_out(console, laid_out))
+    document = {
+        "status": "ok",
+        "exit_code": int(ExitCode.DONE),
+        "workspace": str(laid_out.folder),
+        "created": list(laid_out.created),
+        "kept": list(laid_out.kept),
+    }
+    return Answer(ExitCode.DONE, document, lambda console: show_laid_out(console, laid_out))
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Sequence[str]], Answer]] = {

@@ -64,8 +64,8 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--output goes with --predict")
     if flags.verbose and flags.quiet:
         raise UsageError("--verbose and --quiet: give one of them")
-    if flags.command == "init" and flags.json:
-        raise UsageError("--json does not go with --init")
+    if flags.command is None and flags.json:
+        raise UsageError("--json needs a command; `watcher --help` shows what there is")
     return flags
 
 
@@ -76,6 +76,12 @@ def help_text() -> str:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():  # Path("") is the current folder, which nobody asked for
+        raise argparse.ArgumentTypeError("must name a folder, got an empty text")
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--doctor", action="store_true", help="could a run start here; what will run where"
     )
     what.add_argument(
-        "--init", metavar="DIR", type=Path, help="lay out a workspace; keeps what is there"
+        "--init", metavar="DIR", type=_folder, help="lay out a workspace; keeps what is there"
     )
     run = parser.add_argument_group("with --run-pipeline")
     run.add_argument("--start-step", metavar="N", type=int, help="first step (default: the lowest)")
@@ -124,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     general.add_argument(
         "--workspace",
         metavar="DIR",
-        type=Path,
+        type=_folder,
         default=Path(),
         help="the folder to work in (default: the current one)",
     )

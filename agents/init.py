@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.errors import UsageError, WorkspaceError
-from agents.workspace import MANIFESTS_FOLDER, SCHEMAS_FOLDER, packaged
+from agents.workspace import MANIFESTS_FOLDER, SCHEMAS_FOLDER, expanded, packaged
 from steps.files import write_text_atomic
 from steps.policies import POLICY_FILE
 
@@ -40,7 +40,7 @@ class LaidOut:
 
 def lay_out(folder: Path) -> LaidOut:
     """Make a workspace at `folder`; raises UsageError if that is a file, WorkspaceError on disk."""
-    root = folder.expanduser().absolute()
+    root = expanded(folder).absolute()
     if root.exists() and not root.is_dir():
         raise UsageError(f"--init must name a folder, got the file {root}")
     files = _packaged_texts()

@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.errors import InputMissing, ManifestError
 from agents.manifests import InputSpec, Manifest
-from agents.workspace import IMPORT_ROOT, Workspace
+from agents.workspace import IMPORT_ROOT, Workspace, expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _find(spec: InputSpec, values: dict[str, Any], workspace: Workspace, cwd: Pa
     if given is None:
         searched = tuple(workspace.root / candidate for candidate in spec.candidates)
     else:
-        path = _expanded(given)
+        path = expanded(given)
         places = (workspace.root / path, cwd / path)  # an absolute path stays itself
         searched = tuple(dict.fromkeys(places))
     for path in searched:
@@ -92,10 +92,3 @@ def _find(spec: InputSpec, values: dict[str, Any], workspace: Workspace, cwd: Pa
     folders = [path for path in searched if path.is_dir()]
     problem = "it is a folder" if folders else ""
     return FoundInput(spec, given, None, searched, problem)
-
-
-def _expanded(given: str) -> Path:
-    try:
-        return Path(given).expanduser()
-    except RuntimeError:  # ~somebody who has no home here
-        return Path(given)

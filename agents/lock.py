@@ -8,6 +8,7 @@ the start time keeps a reused pid from being taken for the watcher that is gone.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -51,12 +52,7 @@ def only_watcher(workspace: Workspace, doing: str, now: datetime) -> Iterator[Ho
         lock = FileLock(workspace.lock_file)
         lock.acquire(timeout=0)
     except Timeout:
-        first = read_holder(workspace)
-        who = str(first) if first and first.is_alive() else "its name is not written yet"
-        raise WorkspaceBusy(
-            f"another watcher works in {workspace.root}: {who}; "
-            "`watcher --status` shows what it does"
-        ) from None
+        raise _busy(workspace, read_holder(workspace)) from None
     except (OSError, NotImplementedError) as fault:
         raise WorkspaceError(f"{workspace.state_folder}: cannot be locked: {fault}") from None
     try:
@@ -74,12 +70,41 @@ def only_watcher(workspace: Workspace, doing: str, now: datetime) -> Iterator[Ho
         lock.release()
 
 
+def refuse_if_busy(workspace: Workspace) -> None:
+    """Raise WorkspaceBusy if a watcher works here now. Changes nothing, keeps no lock."""
+    first = read_holder(workspace)
+    if first is not None and first.is_alive() and _is_locked(workspace):
+        raise _busy(workspace, first)
+
+
 def read_holder(workspace: Workspace) -> Holder | None:
     """Who wrote the holder file last; None if there is none or it cannot be read."""
     try:
         return Holder.model_validate_json(workspace.holder_file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):
         return None
+
+
+def _busy(workspace: Workspace, first: Holder | None) -> WorkspaceBusy:
+    who = str(first) if first and first.is_alive() else "its name is not written yet"
+    return WorkspaceBusy(
+        f"another watcher works in {workspace.root}: {who}; `watcher --status` shows what it does"
+    )
+
+
+def _is_locked(workspace: Workspace) -> bool:
+    # A holder file of another host may have outlived its watcher; the lock itself cannot. A shared
+    # lock on a file opened for reading tells, and leaves everything as it was.
+    try:
+        with workspace.lock_file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError as fault:
+        raise WorkspaceError(f"{workspace.lock_file}: cannot be locked: {fault}") from None
+    return False
 
 
 def process_start(pid: int) -> str | None:

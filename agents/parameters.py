@@ -19,27 +19,41 @@ from agents.errors import ParameterError
 from agents.manifests import Manifest
 from agents.strict_json import parse_object, read_text, require_object
 
-Origin = Literal["params", "manifest", "default"]
+Origin = Literal["params", "params-file", "manifest", "default"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One value that a step gets. origin: params (typed by a person), manifest or default."""
+    """One value that a step gets.
+
+    origin: params or params-file (a person's), manifest or default.
+    """
 
     name: str
     value: Any
     origin: Origin
 
 
-def given_params(params: str | None, params_file: Path | None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a person asked for, by name. from_file: the names whose value --params-file gave."""
+
+    values: dict[str, Any]
+    from_file: frozenset[str] = frozenset()
+
+    def origin(self, name: str) -> Origin:
+        """Where a value that a person gave comes from."""
+        return "params-file" if name in self.from_file else "params"
+
+
+def given_params(params: str | None, params_file: Path | None) -> Given:
     """What a person asked for: the file's values, overlaid by those of --params.
 
     Raises ParameterError: not JSON/YAML, a key twice, not an object, NaN or Infinity.
     """
-    given = read_params_file(params_file) if params_file else {}
-    if params is not None:
-        given |= parse_object(params, "--params", ParameterError)
-    return given
+    in_file = read_params_file(params_file) if params_file else {}
+    typed = parse_object(params, "--params", ParameterError) if params is not None else {}
+    return Given(in_file | typed, frozenset(in_file) - frozenset(typed))
 
 
 def read_params_file(path: Path) -> dict[str, Any]:
@@ -68,7 +82,7 @@ def refuse_unknown(given: dict[str, Any], manifests: Sequence[Manifest]) -> None
         raise ParameterError(f"{files}: no parameter {name!r}; {hint}")
 
 
-def merge_params(manifest: Manifest, given: dict[str, Any]) -> tuple[Parameter, ...]:
+def merge_params(manifest: Manifest, given: Given) -> tuple[Parameter, ...]:
     """Every parameter of one step, in the manifest's order; raises ParameterError on a bound.
 
     Names that the manifest does not declare are another step's; refuse_unknown checks these.
@@ -79,8 +93,8 @@ def merge_params(manifest: Manifest, given: dict[str, Any]) -> tuple[Parameter, 
         origin: Origin = "default"
         if name in manifest.default_params:
             value, origin = manifest.default_params[name], "manifest"
-        if name in given:
-            value, origin = given[name], "params"
+        if name in given.values:
+            value, origin = given.values[name], given.origin(name)
         checked = check_value(f"{manifest.file_name}: {name}", bound, value)
         merged.append(Parameter(name, checked, origin))
     return tuple(merged)

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.errors import UsageError
 from agents.manifests import Manifest
-from agents.parameters import Parameter, merge_params, refuse_unknown
+from agents.parameters import Given, Parameter, merge_params, refuse_unknown
 from steps.policies import Policy
 
 
@@ -41,24 +41,24 @@ def plan_steps(
     manifests: Sequence[Manifest],
     start: int | None,
     end: int | None,
-    given: dict[str, Any],
+    given: Given,
     policy: Policy,
 ) -> Plan:
     """Plan the steps start..end (None: the lowest and the highest there is).
 
-    given: the parameters a person typed. Raises UsageError or ParameterError.
+    given: the parameters a person asked for. Raises UsageError or ParameterError.
     """
     numbers = [manifest.step for manifest in manifests]
     first = min(numbers) if start is None else start
     last = max(numbers) if end is None else end
     have = ", ".join(f"{manifest.step} ({manifest.agent_name})" for manifest in manifests)
-    if first > last:
-        raise UsageError(f"--start-step must be at most --end-step, got {first} and {last}")
     for flag, number in (("--start-step", start), ("--end-step", end)):
         if number is not None and number not in numbers:
             raise UsageError(f"{flag} must be a step that has a manifest: {have}; got {number}")
+    if first > last:
+        raise UsageError(f"--start-step must be at most --end-step, got {first} and {last}")
     chosen = [manifest for manifest in manifests if first <= manifest.step <= last]
-    refuse_unknown(given, chosen)
+    refuse_unknown(given.values, chosen)
     if start is None and end is None:
         reason = "every step that has a manifest was asked for"
     elif first == last:
@@ -68,7 +68,7 @@ def plan_steps(
     return Plan(first, last, tuple(_planned(m, reason, given, policy) for m in chosen))
 
 
-def _planned(manifest: Manifest, reason: str, given: dict[str, Any], policy: Policy) -> PlannedStep:
+def _planned(manifest: Manifest, reason: str, given: Given, policy: Policy) -> PlannedStep:
     if str(manifest.step) in policy.steps.timeout_minutes:
         origin = f"policy: steps.timeout_minutes.{manifest.step}"
     elif manifest.timeout_minutes is not None:

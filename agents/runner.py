@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -127,7 +128,10 @@ def run_pipeline(plan: Plan, around: Surroundings) -> RunReport:
         "start_step": plan.start,
         "end_step": plan.end,
         "params": {
-            p.name: p.value for s in plan.steps for p in s.parameters if p.origin == "params"
+            p.name: p.value
+            for s in plan.steps
+            for p in s.parameters
+            if p.origin in {"params", "params-file"}
         },
     }
     for obstacle in obstacles(plan, around.workspace, around.live.current, around.cwd):
@@ -178,7 +182,7 @@ def _start(run: Run, kind: str, request: dict[str, Any], holder: Holder) -> None
     watcher = holder.model_dump_json()
     run.ledger.run_started(run.run_id, kind, request, watcher, agents.__version__)
     if not run.around.workspace.own_policy_file.exists():
-        folder = run.around.workspace.root
+        folder = shlex.quote(str(run.around.workspace.root))
         run.around.view.say(
             f"no {run.around.workspace.own_policy_file.name} here: the packaged policy is in force "
             f"(`watcher --init {folder}` lays one out)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agents.decide import TRAINING_STEP
 from agents.errors import UsageError
 from agents.ledger import Ledger
 from agents.lock import Holder
@@ -189,19 +191,49 @@ def _next_steps(
     if policy_problem:
         return (f"mend the policy: {policy_problem}",)
     if run is not None and run.state == "running":
-        stop = f"to stop it at its next safe point: touch {workspace.halt_file}"
+        stop = f"to stop it at its next safe point: touch {shlex.quote(str(workspace.halt_file))}"
         return (f"its log: {run.attempts[-1].log_path}", stop) if run.attempts else (stop,)
     if halt:
         return (f"nothing will start while this holds: {halt}",)
     if run is not None and run.state in {"failed", "interrupted", "halted"}:
-        where = (f"read {run.attempts[-1].log_path}",) if run.attempts else ()
-        return (*where, "then run it again, with the same line as before")
+        return _after_failure(run)
     if has_winner:
         return (
             "score new rows: watcher --predict TABLE --output predictions.csv",
             f"the winner's sidecar: {WINNER_SIDECAR}",
         )
     return _first_steps(workspace, read_manifests)
+
+
+def _after_failure(run: RunStatus) -> tuple[str, ...]:
+    """What helps depends on what went wrong: the same line again is not always the answer."""
+    if not run.attempts:
+        return ("no step was started; once the reason above is gone, run it again",)
+    last = run.attempts[-1]
+    log = f"read {last.log_path}"
+    resumable = run.kind == "pipeline" and last.step == TRAINING_STEP
+    resume = (
+        'to go on where it stopped: the same line again, with "resume": true in --params'
+        if resumable
+        else "then run it again, with the same line as before"
+    )
+    match last.outcome:
+        case "bad_input" | "usage":
+            return (
+                "mend the input first: the table, or the parameters, that the message above names",
+                "the same line again, with the same input, would end the same way",
+            )
+        case "no_signal":
+            return (f"predictions are refused until a run finds a signal: {RUN_STEP_5}",)
+        case "blocked":
+            return ("mend the policy first, then run it again",)
+        case "out_of_memory":
+            less = 'ask for fewer "slots" in --params, or free memory'
+            return (log, f"{less}; then run it again")
+        case "halted" | "interrupted" | "timeout" | None:
+            return (log, resume)
+        case _:
+            return (log, "then run it again, with the same line as before")
 
 
 def _first_steps(
@@ -223,6 +255,6 @@ def _first_steps(
     params = json.dumps({"survivors": table, "target": "COLUMN", "trials": 20})
     return (
         f"put {' or '.join(candidates) or 'a table'} here, or name a table of your own:",
-        f"{RUN_STEP_5} --params '{params}'",
+        f"{RUN_STEP_5} --params {shlex.quote(params)}",
         "look at the machine first: watcher --doctor",
     )

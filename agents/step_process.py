@@ -68,7 +68,12 @@ def run_step_process(
             process_group=0,
         )
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-        pump = LogPump(process.stdout, command.log_path, command.log_limit_bytes, echo)
+        try:
+            pump = LogPump(process.stdout, command.log_path, command.log_limit_bytes, echo)
+        except OSError:
+            process.kill()
+            process.communicate()
+            raise
         asked_to: AskedTo | None = None
         timed_out = killed = False
         try:

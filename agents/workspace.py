@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +27,15 @@ class Workspace:
     @classmethod
     def open(cls, folder: Path) -> Workspace:
         """The workspace at `folder`; raises WorkspaceError if that is no folder."""
-        root = folder.expanduser().resolve()
-        if not root.is_dir():
-            got = "a file" if root.exists() else "nothing there"
-            raise WorkspaceError(
-                f"--workspace: must be a folder, got {got}: {root}; "
-                f"`watcher --init {folder}` makes one"
-            )
-        return cls(root)
+        root = real(expanded(folder))
+        if root.is_dir():
+            return cls(root)
+        if root.exists():
+            raise WorkspaceError(f"--workspace: must be a folder, got the file {root}")
+        raise WorkspaceError(
+            f"--workspace: must be a folder, got nothing there: {root}; "
+            f"`watcher --init {shlex.quote(str(folder))}` makes one"
+        )
 
     @property
     def own_policy_file(self) -> Path:
@@ -93,6 +96,19 @@ class Workspace:
     def shown(self, path: Path) -> str:
         """A path for people: from the workspace where it lies inside, else absolute."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with its ~ replaced by a home; one whose home is unknown stays as it was typed."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~somebody who has no home here
+        return Path(path)
+
+
+def real(path: Path) -> Path:
+    """The absolute path with symlinks followed; unlike Path.resolve it takes a circle of them."""
+    return Path(os.path.realpath(path))
 
 
 def packaged(name: str) -> Path:

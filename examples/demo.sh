@@ -29,4 +29,5 @@ mkdir -p noise
 run watcher --workspace noise --run-pipeline --start-step 5 --end-step 5 \
     --params '{"survivors": "../noise.csv", "target": "minutes", "compare_models": true, "trials": 4}'
 
-say "Done. The result of the first run again at any time: (cd $workspace && watcher --status)"
+say "Done. In $workspace: the winner in models/reinforcement, the comparison in
+diagnostics_outputs/training_diagnostics.json, the scored orders in predictions.csv."

@@ -40,7 +40,10 @@ class Frozen(BaseModel):
 
 
 class StepRequest(Frozen):
-    """One attempt at one step. Paths are absolute; params are complete and inside their bounds."""
+    """One attempt at one step. Paths are absolute; params are complete and inside their bounds.
+
+    policy: the policy that the watcher has in force, for a step that meets a half-saved file.
+    """
 
     run_id: str
     step: int
@@ -49,6 +52,7 @@ class StepRequest(Frozen):
     inputs: dict[str, str]
     workspace: str
     policy_path: str
+    policy: dict[str, Any] | None = None
     out_dir: str
 
     @property

@@ -175,11 +175,17 @@ class PolicyChange:
 class LivePolicy:
     """The policy in force: re-read by content, never loosened by a file that cannot be read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, last_good: Policy | None = None) -> None:
+        """last_good: in force while the file cannot be used; without it, PolicyError is raised."""
         self._path = path
-        text = _read(path)
-        self.current = parse_policy(text, str(path))
-        self._seen = _digest(text)
+        try:
+            text = _read(path)
+            self.current = parse_policy(text, str(path))
+            self._seen = _digest(text)
+        except PolicyError:
+            if last_good is None:
+                raise
+            self.current, self._seen = last_good, ""
 
     def refresh(self) -> PolicyChange | None:
         """Read the file again; None when its content is as at the last reading."""

@@ -14,8 +14,6 @@ from agents.plan import Plan, PlannedStep
 from agents.strict_json import shown
 from agents.views.screen import heading, pairs, plain_table
 
-_ORIGIN_WORDS = {"params": "params", "manifest": "manifest", "default": "default"}
-
 
 def show_plan(
     console: Console, plan: Plan, found: Sequence[Sequence[FoundInput]], obstacles: Sequence[str]
@@ -48,7 +46,7 @@ def _show_step(console: Console, planned: PlannedStep, inputs: Sequence[FoundInp
     for parameter in planned.parameters:
         style = "" if parameter.origin == "default" else "bold"
         value = shown(parameter.value, width=200)
-        table.add_row(parameter.name, Text(value, style=style), _ORIGIN_WORDS[parameter.origin])
+        table.add_row(parameter.name, Text(value, style=style), parameter.origin)
     console.print(table)
 
 

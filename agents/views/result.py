@@ -12,9 +12,10 @@ from rich.text import Text
 from agents.attempt import Attempted
 from agents.durations import words
 from agents.runner import RunReport, StepReport
-from agents.views.screen import SEVERITY_STYLE, bullets, mark, pairs, plain_table
+from agents.views.family_scores import families_result
+from agents.views.screen import bullets, first_line, mark, pairs
 from agents.workspace import Workspace
-from steps.contract import Estimate, FamilyResult, StepResult
+from steps.contract import RESULT_FILE, StepResult
 
 _SIGNAL_STYLE = {"strong": "green", "weak": "yellow", "none": "red", "leaked": "bold red"}
 _OUTCOME_WORDS = {
@@ -33,7 +34,8 @@ def show_run(console: Console, report: RunReport, workspace: Workspace) -> None:
         console.print()
     rows = [("run", f"{report.run_id}: {report.state}, exit code {int(report.exit_code)}")]
     if report.state != "complete":
-        rows.append(("why", report.message))
+        where = workspace.shown(report.steps[-1].last.folder / RESULT_FILE) if report.steps else ""
+        rows.append(("why", first_line(report.message, where)))
     pairs(console, rows, indent=0)
 
 
@@ -45,21 +47,20 @@ def show_step(console: Console, report: StepReport, workspace: Workspace) -> Non
     else:
         what = attempt_words(last.spec.folder_name, last.spec.step)
         took = words(last.ending.duration_s)
-        show_result(
-            console, report.result, f"{what}: {outcome_words(last.verdict.outcome)} in {took}"
-        )
+        title = f"{what}: {outcome_words(last.verdict.outcome)} in {took}"
+        show_result(console, report.result, title, workspace.shown(last.folder / RESULT_FILE))
     notes: list[Text | str] = [mark("warning", issue.message) for issue in last.verdict.issues]
     if notes:
         bullets(console, notes)
     _show_files(console, last, report.result, workspace)
 
 
-def show_result(console: Console, result: StepResult, title: str) -> None:
-    """What a step says of itself, from its StepResult only."""
+def show_result(console: Console, result: StepResult, title: str, whole: str) -> None:
+    """What a step says of itself, from its StepResult only. whole: the file that this came from."""
     console.print(_headline(result, title))
     if result.families:
         console.print()
-        families_result(console, result)
+        families_result(console, result, whole)
     if result.signal and result.signal.reasons:
         console.print(Text("\nWhy this verdict", style="bold"))
         bullets(console, list(result.signal.reasons))
@@ -73,56 +74,6 @@ def show_result(console: Console, result: StepResult, title: str) -> None:
         console.print(Text("\nNext", style="bold"))
         for line in result.what_next:
             console.print(Text(f"  {line}"), soft_wrap=True)
-
-
-def families_result(console: Console, result: StepResult) -> None:
-    """One row a family; the scores' 95 % intervals stand under them where the screen is narrow."""
-    wide = console.width >= 112
-    table = plain_table(
-        "family",
-        "CV R2",
-        "holdout R2",
-        "RMSE",
-        "MAE",
-        "trials",
-        "trained",
-        right=("RMSE", "MAE", "trained"),
-    )
-    table.padding = (0, 1, 0, 0)
-    for column in table.columns:
-        column.no_wrap = True  # an interval or a number broken in two is hard to read
-    for name, family in result.families.items():
-        winner = name == result.winner
-        label = Text(("* " if winner else "  ") + name, style="bold" if winner else "")
-        if family.severity != "ok" and family.status == "complete":
-            label.append(f"\n  {family.severity}", style=SEVERITY_STYLE[family.severity])
-        if family.status != "complete":
-            label.append(f"\n  {family.status}", style="red" if family.status == "failed" else "")
-            table.add_row(label, "-", "-", "-", "-", _trials(family), _time(family))
-            continue
-        errors = family.holdout or family.cv
-        table.add_row(
-            label,
-            _estimate(family.cv.r2 if family.cv else None, wide),
-            _estimate(family.holdout.r2 if family.holdout else None, wide),
-            _number(errors.rmse if errors else None),
-            _number(errors.mae if errors else None),
-            _trials(family),
-            _time(family),
-        )
-    console.print(table)
-    legend = "[low, high]: 95 % interval. RMSE, MAE: on the holdout. trained: sum over its trials."
-    if result.winner:
-        legend = f"* winner, chosen by CV R2. {legend}"
-    console.print(Text(f"  {legend}", style="dim"))
-    failures: list[Text | str] = [
-        Text.assemble((name, "bold"), f" {family.status}: {family.error}")
-        for name, family in result.families.items()
-        if family.error
-    ]
-    if failures:
-        console.print()
-        bullets(console, failures)
 
 
 def attempt_words(folder_name: str, step: int) -> str:
@@ -149,17 +100,22 @@ def _headline(result: StepResult, title: str) -> Panel:
 def _show_failure(console: Console, report: StepReport, workspace: Workspace) -> None:
     last = report.last
     attempts = len(report.attempts)
-    text = Text(last.verdict.message, style="bold")
+    whole = workspace.shown(last.folder / RESULT_FILE)
+    asked = last.verdict.outcome in {"bad_input", "usage", "blocked", "halted", "interrupted"}
+    # What people must mend is told whole; a library's traceback fills the screen and helps nobody.
+    said = last.verdict.message if asked else first_line(last.verdict.message, whole)
+    text = Text(said, style="bold")
     for earlier in report.attempts[:-1]:
-        text.append(f"\nattempt {earlier.spec.attempt}: {earlier.verdict.message}")
+        kept = workspace.shown(earlier.folder / RESULT_FILE)
+        text.append(f"\nattempt {earlier.spec.attempt}: ")
+        text.append(first_line(earlier.verdict.message, kept))
     what = _OUTCOME_WORDS.get(last.verdict.outcome, "failed")
     tries = f" after {attempts} attempts" if attempts > 1 else ""
     where = attempt_words(last.spec.folder_name, last.spec.step)
     title = f"{where} ({last.spec.agent_name}): {what}{tries}"
     console.print(Panel(text, title=title, title_align="left", border_style="red", padding=(0, 1)))
     if report.result and report.result.families:
-        families_result(console, report.result)
-    asked = last.verdict.outcome in {"bad_input", "usage", "blocked", "halted", "interrupted"}
+        families_result(console, report.result, whole)
     tail = [] if asked else log_tail(last.log_path)
     if tail:
         console.print(Text(f"The end of {workspace.shown(last.log_path)}", style="bold"))
@@ -187,37 +143,6 @@ def log_tail(path: Path, lines: int = 12) -> list[str]:
         return []
     kept = [line.rstrip()[:300] for line in text.splitlines() if line.strip()][-lines:]
     return ["".join(c if c.isprintable() else " " for c in line) for line in kept]
-
-
-def _estimate(estimate: Estimate | None, wide: bool) -> str:
-    if estimate is None:
-        return "-"
-    if estimate.ci95 is None:
-        return f"{estimate.value:.4f}"
-    low, high = estimate.ci95
-    joint = " " if wide else "\n"
-    return f"{estimate.value:.4f}{joint}[{low:.3f}, {high:.3f}]"
-
-
-def _number(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return f"{estimate.value:,.0f}" if abs(estimate.value) >= 1000 else f"{estimate.value:.4g}"
-
-
-def _trials(family: FamilyResult) -> str:
-    parts = [str(family.trials_complete + family.trials_pruned + family.trials_failed)]
-    if family.trials_pruned:
-        parts.append(f"{family.trials_pruned} pruned")
-    if family.trials_failed:
-        parts.append(f"{family.trials_failed} failed")
-    return "\n".join(parts)
-
-
-def _time(family: FamilyResult) -> str:
-    minutes, seconds = divmod(round(family.training_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def byte_size(size: int) -> str:

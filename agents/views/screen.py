@@ -62,6 +62,12 @@ def mark(severity: str, text: str) -> Text:
     return Text.assemble((word, SEVERITY_STYLE[severity]), f"  {text}")
 
 
+def first_line(text: str, whole: str) -> str:
+    """The first line of a text; if there are more, with the place where the whole text is."""
+    lines = text.strip().splitlines()
+    return f"{lines[0]} ... (the whole text: {whole})" if len(lines) > 1 else text
+
+
 def heading(console: Console, text: str, style: str = "bold") -> None:
     """A line that opens a part."""
     console.print(Text(text, style=style))

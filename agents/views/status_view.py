@@ -11,8 +11,9 @@ from agents.status import AttemptStatus, RunStatus, Status
 from agents.views.live import families_table
 from agents.views.result import attempt_words, byte_size, outcome_words, show_result
 from agents.views.run_view import progress_line
-from agents.views.screen import heading, pairs, plain_table
+from agents.views.screen import first_line, heading, pairs, plain_table
 from agents.workspace import Workspace
+from steps.contract import RESULT_FILE
 
 _STATE_STYLE = {
     "running": "cyan",
@@ -50,7 +51,8 @@ def _show_run(console: Console, run: RunStatus, status: Status, workspace: Works
     if running or run.ended_at:
         head.append(f", {'for' if running else 'took'} {words(max(0.0, took_s))}")
     if run.message and run.state != "complete":
-        head.append(f"\n{run.message}")
+        whole = run.attempts[-1].folder / RESULT_FILE if run.attempts else workspace.ledger_file
+        head.append(f"\n{first_line(run.message, workspace.shown(whole))}")
     if running:
         head.append(f"\nwatcher: pid {run.watcher.pid} on {run.watcher.host}")
     title = f"run {run.run_id}" + ("" if run.kind == "pipeline" else f" ({run.kind})")
@@ -68,7 +70,8 @@ def _show_run(console: Console, run: RunStatus, status: Status, workspace: Works
         console.print(table)
         _show_last(console, run.attempts[-1], running, workspace)
     for event in run.events:
-        console.print(Text(f"  {event['code']}: {event['message']}", style="dim"), soft_wrap=True)
+        said = first_line(event["message"], workspace.shown(workspace.ledger_file))
+        console.print(Text(f"  {event['code']}: {said}", style="dim"), soft_wrap=True)
 
 
 def _show_last(
@@ -76,6 +79,7 @@ def _show_last(
 ) -> None:
     console.print()
     progress = attempt.progress
+    whole = workspace.shown(attempt.folder / RESULT_FILE)
     if running and progress is not None:
         trials = sum(family.trials for family in progress.families.values())
         done = sum(family.finished for family in progress.families.values())
@@ -84,9 +88,12 @@ def _show_last(
             console.print(families_table(progress))
     if attempt.result is not None and attempt.result.status != "failed":
         what = attempt_words(attempt.folder.name, attempt.step)
-        show_result(console, attempt.result, f"{what}: {outcome_words(attempt.outcome or '')}")
+        title = f"{what}: {outcome_words(attempt.outcome or '')}"
+        show_result(console, attempt.result, title, whole)
     elif attempt.message:
-        console.print(Text(attempt.message), soft_wrap=True)
+        asked = attempt.outcome in {"bad_input", "usage", "blocked"}
+        said = attempt.message if asked else first_line(attempt.message, whole)
+        console.print(Text(said), soft_wrap=True)
     rows = [("log", workspace.shown(attempt.log_path))]
     if attempt.result is not None:
         rows += [(byte_size(output.bytes), output.path) for output in attempt.result.outputs]

@@ -18,7 +18,7 @@ from gpu.host.leases import LeaseQueue
 from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
-from steps.policies import LivePolicy
+from steps.policies import LivePolicy, Policy
 from steps.step5_training.ensemble import compare_blend
 from steps.step5_training.evaluate import evaluate
 from steps.step5_training.final_fit import Places
@@ -65,7 +65,7 @@ def run(request: StepRequest) -> StepResult:
         progress.phase("opening the studies")
         storage_folder = Path(request.workspace) / "optuna_studies"
         storage = open_storage(settings.study_storage, storage_folder)
-        policy = LivePolicy(Path(request.policy_path))
+        policy = LivePolicy(Path(request.policy_path), _last_good(request))
         studies = open_studies(
             storage,
             settings,
@@ -91,6 +91,10 @@ def run(request: StepRequest) -> StepResult:
         raise StepRefused("internal", f"study_storage: {error}") from error
     finally:
         shutil.rmtree(out_dir / "scratch", ignore_errors=True)
+
+
+def _last_good(request: StepRequest) -> Policy | None:
+    return None if request.policy is None else Policy.model_validate(request.policy)
 
 
 def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepared:

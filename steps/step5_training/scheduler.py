@@ -16,6 +16,7 @@ from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed, TrainTrial, TrialDone
 from steps.contract import FamilyProgress, TrialNow
 from steps.step5_training.final_fit import Places, final_fit_job
+from steps.step5_training.limits import fit_limit_s, trial_limit_s
 from steps.step5_training.progress import family_progress
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
@@ -24,7 +25,6 @@ POLL_S = 0.25
 TIME_IS_UP = "time budget used up"
 # Final fits are expected to take this many times their estimate when a time budget is kept.
 RESERVE_FACTOR = 1.3
-HANG_S, HANG_FACTOR = 60.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +168,15 @@ class Scheduler:
                 seed=self._seed,
                 predictions_path=str(study.predictions_path(planned.position)),
                 prune=planned.prune,
-                deadline_s=self._trial_limit_s(family),
+                deadline_s=trial_limit_s(self._fold_s[family], self._n_folds),
             )
             self._queues[family].append(_Live(family, job, planned))
         ended = study.remaining == 0 and not study.pending
         if ended and study.best is not None and family not in self._fit_queued:
             self._fit_queued.add(family)
-            fit = final_fit_job(
-                study.best, family, self._places, self._seed, self._fit_limit_s(family)
-            )
+            left = None if self._deadline is None else self._deadline - self._clock()
+            limit = fit_limit_s(self._fit_estimate_s(family), left)
+            fit = final_fit_job(study.best, family, self._places, self._seed, limit)
             self._queues[family].append(_Live(family, fit, None))
 
     def _urgency(self, family: Family) -> float:
@@ -211,19 +211,6 @@ class Scheduler:
         if not seconds:
             return 0.0
         return sum(seconds) / len(seconds) * self._n_folds / max(1, self._n_folds - 1)
-
-    def _trial_limit_s(self, family: Family) -> float | None:
-        """A trial that takes this many times the slowest so far hangs; None while none is known."""
-        seconds = self._fold_s[family]
-        return HANG_S + HANG_FACTOR * self._n_folds * max(seconds) if seconds else None
-
-    def _fit_limit_s(self, family: Family) -> float:
-        estimate = self._fit_estimate_s(family)
-        limit = HANG_S + HANG_FACTOR * estimate
-        if self._deadline is None:
-            return limit
-        # Under a time budget a fit that is late is waited for a little, one that hangs is not.
-        return min(limit, max(self._deadline - self._clock(), 3 * estimate + 10))
 
     def _keep_time(self) -> None:
         """When only the final fits still fit into the time budget, end the search."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,14 +131,11 @@ class NpzSource:
         if self._x_key not in keys:
             raise TableError(f"{path.name}: wanted the arrays X and y, got {listed(keys)}")
         self._has_target = self._y_key in keys
-        self.default_target = (
-            str(self._array("target_name").item()) if "target_name" in keys else "y"
-        )
-        self._feature_names = (
-            [_decoded(name) for name in self._array("feature_names").ravel()]
-            if "feature_names" in keys
-            else None
-        )
+        target_names = self._texts("target_name") if "target_name" in keys else ["y"]
+        if len(target_names) != 1:
+            raise TableError(f"{path.name}: target_name must be one name, got {len(target_names)}")
+        [self.default_target] = target_names
+        self._feature_names = self._texts("feature_names") if "feature_names" in keys else None
         used = {self._x_key, self._y_key, "feature_names", "target_name"}
         if unused := [key for key in keys if key not in used]:
             message = f"{path.name}: arrays that are not used: {listed(unused)}"
@@ -154,10 +152,38 @@ class NpzSource:
                 f"{self._y_key} has {len(target)}"
             )
         if target is not None and (only is None or self.default_target in only):
-            yield Piece(self.default_target, 0, _values(target))
+            yield Piece(self.default_target, 0, self._values(self.default_target, target))
         for place, name in enumerate(names):
             if only is None or name in only:
-                yield Piece(name, 0, _values(X[:, place]))
+                yield Piece(name, 0, self._values(name, X[:, place]))
+
+    def _texts(self, key: str) -> list[str]:
+        array = self._array(key).ravel()
+        try:
+            texts = [_decoded(value) for value in array]
+            arrow_texts(texts)
+        except UnicodeError:
+            raise TableError(
+                f"{self.path.name}: {key}: wanted text that UTF-8 can hold, got {array.tolist()!r}"
+            ) from None
+        return texts
+
+    def _values(self, name: str, column: npt.NDArray[Any]) -> Any:
+        if column.dtype.kind not in "US":
+            return column
+        texts: list[str] = []
+        try:
+            for value in column:
+                texts.append(_decoded(value))
+            return arrow_texts(texts)
+        except UnicodeDecodeError:
+            row = len(texts) + 1
+        except UnicodeEncodeError as error:
+            row = texts.index(error.object) + 1
+        raise TableError(
+            f"{self.path.name}: column {name!r}, row {row}: wanted text that UTF-8 can hold, got "
+            f"{column[row - 1]!r}; correct it"
+        )
 
     def _features(self) -> npt.NDArray[Any]:
         X = self._array(self._x_key)
@@ -197,18 +223,30 @@ class NpzSource:
         return names
 
     def _keys(self) -> list[str]:
+        # numpy would read other files too, or advise to unpickle them.
+        if not zipfile.is_zipfile(self.path):
+            raise TableError(
+                f"{self.path.name}: not readable as NPZ: it is no zip file of arrays, as "
+                "numpy.savez writes it, or it is cut off; write the file again"
+            )
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 return list(file.files)
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-            raise TableError(f"{self.path.name}: not readable as NPZ: {error}") from None
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+            raise TableError(
+                f"{self.path.name}: not readable as NPZ: the zip file is damaged; write the file "
+                "again"
+            ) from None
 
     def _array(self, key: str) -> npt.NDArray[Any]:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 array = np.asarray(file[key])
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise TableError(f"{self.path.name}: array {key!r} is not readable: {error}") from None
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+            raise TableError(
+                f"{self.path.name}: array {key!r} is not readable: it is damaged, or holds "
+                "Python objects; wanted numbers or texts as numpy.savez writes them"
+            ) from None
         if array.dtype.kind not in "biufUS":
             raise TableError(
                 f"{self.path.name}: array {key!r} holds {array.dtype}; wanted numbers or texts"
@@ -231,12 +269,6 @@ def _is_known(kind: Any) -> bool:
         or types.is_date(kind)
         or types.is_timestamp(kind)
     )
-
-
-def _values(column: npt.NDArray[Any]) -> Any:
-    if column.dtype.kind in "US":
-        return arrow_texts([_decoded(value) for value in column])
-    return column
 
 
 def _decoded(value: Any) -> str:

@@ -18,7 +18,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 def arrow_texts(values: Sequence[str | None]) -> Any:
-    """A pyarrow string array; None is null."""
+    """A pyarrow string array; None is null.
+
+    Raises UnicodeEncodeError for a lone surrogate; its `object` is the first such text.
+    """
     encoded = [b"" if value is None else value.encode("utf-8") for value in values]
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(text) for text in encoded], out=offsets[1:])

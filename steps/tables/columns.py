@@ -21,6 +21,13 @@ from steps.tables.bridge import (
 # Whole numbers above this are not all representable in float64.
 EXACT_IN_FLOAT64 = 2.0**53
 NO_MOMENT = np.iinfo(np.int64).min
+# What people and spreadsheets write around numbers: what it is called, where it stands, the rest.
+_MARKS = (
+    ("a currency sign", r"^\s*([+-]?)\s*[$€£¥]\s*|\s*[$€£¥]\s*$", r"\1"),
+    ("a percent sign", r"\s*%\s*$", ""),
+)
+_NUMBER_LIKE = r"^[-+\d\s.,'$€£¥%eE]*\d[-+\d\s.,'$€£¥%eE]*$"
+_THOUSANDS = r"^[+-]?\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?$"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"
 
 
@@ -111,6 +118,26 @@ def are_numbers(texts: Any, decimal_comma: bool) -> npt.NDArray[np.bool_]:
     if decimal_comma:
         tidy = pc.replace_substring_regex(tidy, r"^([+-]?\d*),(\d+)$", r"\1.\2")
     return numpy_values(pc.match_substring_regex(tidy, _NUMBER))
+
+
+def are_number_like(texts: Any) -> npt.NDArray[np.bool_]:
+    """Which of these texts (no nulls) hold only what numbers and marks such as $ do; cheap."""
+    return numpy_values(pc.match_substring_regex(texts, _NUMBER_LIKE))
+
+
+def are_marked_numbers(
+    texts: Any, decimal_comma: bool
+) -> tuple[npt.NDArray[np.bool_], list[tuple[str, npt.NDArray[np.bool_]]]]:
+    """Which texts (no nulls) are numbers but for marks such as $, and which have which mark."""
+    marks = []
+    bare = pc.utf8_trim_whitespace(texts)
+    for mark, pattern, rest in _MARKS:
+        marks.append((mark, numpy_values(pc.match_substring_regex(bare, pattern))))
+        bare = pc.replace_substring_regex(bare, pattern, rest)
+    grouped = pc.match_substring_regex(bare, _THOUSANDS)
+    marks.append(("marks between thousands", numpy_values(grouped)))
+    bare = pc.if_else(grouped, pc.replace_substring_regex(bare, "[,' ]", ""), bare)
+    return are_numbers(bare, decimal_comma), marks
 
 
 def first_row_of(texts: Texts, wanted: npt.NDArray[np.bool_]) -> tuple[int, str]:

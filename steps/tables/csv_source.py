@@ -28,6 +28,7 @@ _READ_BYTES = 1 << 20
 # Half a row is told from a quote that is never closed by reading on, but not for ever.
 _MOST_ROW_BYTES = 1 << 26
 _UTF8_BOM = b"\xef\xbb\xbf"
+_BLANK_LINES = re.compile(rb"(?: *[\r\n])+")
 
 
 class CsvSource:
@@ -42,10 +43,16 @@ class CsvSource:
         self._gzipped = is_gzip(path)
         head = self._head()
         self._newline = b"\n" if b"\n" in head else b"\r"
-        end = _row_end(head, self._newline)
-        header = self._decoded_header(head[:end])
-        # Where the first row of data starts in the decompressed text.
+        blank = _BLANK_LINES.match(head)
+        begin = blank.end() if blank else 0
+        end = _row_end(head, self._newline, begin)
+        header = self._decoded_header(head[begin:end])
+        # Where the first row of data starts in the decompressed text, and after how many lines.
         self._start = end + 1 + (len(_UTF8_BOM) if self._has_bom else 0)
+        self._lines = head.count(self._newline, 0, end) + 1
+        if skipped := head.count(self._newline, 0, begin):
+            message = f"{path.name}: blank lines before the header, left out: {skipped}"
+            self._note("blank_lines", message)
         self._delimiter = _sniffed(header)
         self._quoted = re.compile(
             rb'(?<![^\r\n%s])"(?:[^"]|"")*(?:"|\Z)' % re.escape(self._delimiter.encode())
@@ -60,7 +67,7 @@ class CsvSource:
     def pieces(self, only: frozenset[str] | None) -> Iterator[Piece]:
         """Every value as text, in blocks of rows."""
         names = [name for name in self._names if only is None or name in only]
-        done = _Done(rows=0, lines=0, text_bytes=self._start)
+        done = _Done(rows=0, lines=self._lines, text_bytes=self._start)
         for block in self._blocks(done):
             table = self._parsed(block, names, done)
             for name in names if table.num_rows else ():
@@ -155,7 +162,7 @@ class CsvSource:
         try:
             block.decode("utf-8")
         except UnicodeDecodeError as error:
-            line = done.lines + block.count(self._newline, 0, error.start) + 2
+            line = done.lines + block.count(self._newline, 0, error.start) + 1
             near = block[max(error.start - 10, 0) : error.start + 10]
             raise TableError(
                 f"{self.path.name}: line {line}, byte {done.text_bytes + error.start}, is not "
@@ -170,7 +177,7 @@ class CsvSource:
             )
 
     def _open_quote(self, block: bytes, at: int, done: _Done) -> TableError:
-        line = done.lines + block.count(self._newline, 0, at) + 2
+        line = done.lines + block.count(self._newline, 0, at) + 1
         return TableError(
             f"{self.path.name}: line {line}: a quote is opened that is never closed, or not at the "
             f"end of a value: {shortened(block[at : at + 60].decode('utf-8', 'replace'))}; close "
@@ -234,7 +241,7 @@ class CsvSource:
 
 @dataclass(slots=True)
 class _Done:
-    """How far the reading has come: rows of data, lines after the header, bytes of text."""
+    """How far the reading has come: rows of data, lines and bytes of text."""
 
     rows: int
     lines: int
@@ -252,9 +259,9 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def _row_end(head: bytes, newline: bytes) -> int:
-    """Where the first row ends: at the first newline outside quotes."""
-    end = head.find(newline)
+def _row_end(head: bytes, newline: bytes, begin: int) -> int:
+    """Where the row that begins there ends: at the first newline outside quotes."""
+    end = head.find(newline, begin)
     while end >= 0 and head.count(b'"', 0, end) % 2:
         end = head.find(newline, end + 1)
     return len(head) if end < 0 else end

@@ -29,6 +29,17 @@ _YEAR_LAST_PARTS = (
     r"^(?P<a>\d{1,2})(?:[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{4})|/(?P<b2>\d{1,2})/(?P<c2>\d{2}))"
 )
 _YEAR_LAST_PARTS += _TIME + "$"
+# What pyarrow reads, as moments without an offset from UTC and with one.
+_ISO_DAY = r"^(?P<a>\d{4})-(?P<b>\d{2})-(?P<c>\d{2})(?P<half>)"
+_ISO_CLOCK = r"[ T](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d{1,9})?)?"
+_WAYS_TO_WRITE: tuple[tuple[str, DateOrder], ...] = (
+    (_YEAR_FIRST_PARTS, "ymd"),
+    (_ISO_DAY + f"(?:{_ISO_CLOCK})?$", "ymd"),
+    (_ISO_DAY + _ISO_CLOCK + r"(?:Z|[+-]\d{2}(?::?\d{2})?)$", "ymd"),
+    (_YEAR_LAST_PARTS, "dmy"),
+    (_YEAR_LAST_PARTS, "mdy"),
+)
+_DATE_LIKE = r"^\s*(\d{4}[-/.]\d{1,2}[-/.]\d|\d{1,2}[-/.]\d{1,2}[-/.]\d)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +66,7 @@ def parse_dates(texts: Any, order: DateOrder | None = None) -> Dates | None:
     parts = _numbers(tidy, _YEAR_LAST_PARTS)
     if parts is None:
         return None
-    first, second, year = parts["a"], parts["b"] + parts["b2"], parts["c"] + parts["c2"]
-    # Two digits: 69..99 are 1969..1999, as POSIX has it.
-    year = np.where(parts["c2_given"], np.where(year < 69, year + 2000, year + 1900), year)
+    first, second, year = _year_last(parts)
     day_first = bool(second.max() <= 12)
     month_first = bool(first.max() <= 12)
     found: DateOrder = "mdy" if month_first and not day_first else "dmy"
@@ -65,6 +74,21 @@ def parse_dates(texts: Any, order: DateOrder | None = None) -> Dates | None:
     day, month = (first, second) if order == "dmy" else (second, first)
     moments = _composed(year, month, day, parts)
     return None if moments is None else Dates(moments, order, day_first and month_first)
+
+
+def are_date_like(texts: Any) -> npt.NDArray[np.bool_]:
+    """Which of these texts (no nulls) begin as dates do; cheap."""
+    return numpy_values(pc.match_substring_regex(texts, _DATE_LIKE))
+
+
+def are_dates(texts: Any, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of these texts (no nulls) are dates, written in the way most rows are.
+
+    counts: in how many rows each text stands.
+    """
+    tidy = pc.utf8_trim_whitespace(texts)
+    ways = [_written_so(tidy, pattern, order) for pattern, order in _WAYS_TO_WRITE]
+    return max(ways, key=lambda dates: int(counts[dates].sum()))
 
 
 def moments_of(raw: Texts | Moments, order: DateOrder | None) -> Microseconds | None:
@@ -127,21 +151,57 @@ def _numbers(texts: Any, pattern: str) -> dict[str, Any] | None:
     return parts
 
 
+def _year_last(parts: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The first and second number, and the year, of texts such as 31/12/99."""
+    year = parts["c"] + parts["c2"]
+    # Two digits: 69..99 are 1969..1999, as POSIX has it.
+    year = np.where(parts["c2_given"], np.where(year < 69, year + 2000, year + 1900), year)
+    return parts["a"], parts["b"] + parts["b2"], year
+
+
 def _composed(year: Any, month: Any, day: Any, parts: dict[str, Any]) -> Microseconds | None:
     """Microseconds since 1970, or None if any is no day of the calendar or time of the clock."""
-    hour = parts["hour"]
-    halved = parts["half_given"]
-    hour_of_day = np.where(halved, hour % 12 + 12 * parts["afternoon"], hour)
-    bad_clock = (hour_of_day > 23) | (parts["minute"] > 59) | (parts["second"] > 59)
-    if bad_clock.any() or (month < 1).any() or (month > 12).any() or (day < 1).any():
+    if not _exist(year, month, day, parts).all():
         return None
-    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
-    dates = months.astype("datetime64[D]") + (day - 1)
-    if (dates.astype("datetime64[M]") != months).any():  # 31 April
-        return None
-    seconds = hour_of_day * 3600 + parts["minute"] * 60 + parts["second"]
+    dates = _months(year, month).astype("datetime64[D]") + (day - 1)
+    seconds = _hour_of_day(parts) * 3600 + parts["minute"] * 60 + parts["second"]
     moments: Microseconds = dates.astype(np.int64) * _DAY_US + seconds * 1_000_000
     return moments
+
+
+def _exist(year: Any, month: Any, day: Any, parts: dict[str, Any]) -> npt.NDArray[np.bool_]:
+    """Which are days of the calendar and times of the clock."""
+    months = _months(year, month)
+    dates = months.astype("datetime64[D]") + (day - 1)
+    clock = (_hour_of_day(parts) <= 23) & (parts["minute"] <= 59) & (parts["second"] <= 59)
+    calendar = (month >= 1) & (month <= 12) & (day >= 1)
+    exist: npt.NDArray[np.bool_] = clock & calendar & (dates.astype("datetime64[M]") == months)
+    return exist  # 31 April is in another month
+
+
+def _months(year: Any, month: Any) -> Any:
+    return ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+
+
+def _hour_of_day(parts: dict[str, Any]) -> Any:
+    hour = parts["hour"]
+    return np.where(parts["half_given"], hour % 12 + 12 * parts["afternoon"], hour)
+
+
+def _written_so(texts: Any, pattern: str, order: DateOrder) -> npt.NDArray[np.bool_]:
+    """Which texts match the pattern and exist, read in that order."""
+    matched = pc.match_substring_regex(texts, pattern)
+    dates: npt.NDArray[np.bool_] = numpy_values(matched).copy()
+    parts = _numbers(texts.filter(matched), pattern) if dates.any() else None
+    if parts is None:
+        return dates
+    if order == "ymd":
+        year, month, day = parts["a"], parts["b"], parts["c"]
+    else:
+        first, second, year = _year_last(parts)
+        day, month = (first, second) if order == "dmy" else (second, first)
+    dates[dates] = _exist(year, month, day, parts)
+    return dates
 
 
 def _all(mask: Any) -> bool:

@@ -15,14 +15,23 @@ from steps.tables.bridge import arrow_numbers
 from steps.tables.columns import NO_MOMENT, Moments, Numbers, RawColumn, Texts, are_numbers
 from steps.tables.dates import moments_of
 from steps.tables.encode import distinct_values_lost, encode, numbers_of
-from steps.tables.kinds import canonical_number, exact_integers, infer
+from steps.tables.kinds import boolean_words, canonical_number, exact_integers, infer
 from steps.tables.schema import (
+    BooleanEncoding,
     CategoricalEncoding,
     ColumnSchema,
     DateEncoding,
     NumericEncoding,
 )
-from steps.tables.table import Floats32, Floats64, Integers, TableError, TableOptions, listed
+from steps.tables.table import (
+    Floats32,
+    Floats64,
+    Integers,
+    TableError,
+    TableOptions,
+    listed,
+    shortened,
+)
 
 
 @dataclass(slots=True)
@@ -43,6 +52,7 @@ class Intake:
     notes: list[Note] = field(default_factory=list)
     set_aside: dict[str, list[str]] = field(default_factory=dict)
     seen: dict[bytes, str] = field(default_factory=dict)
+    made_of: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str, raw: RawColumn) -> None:
         """Give a column its role and, where it makes features, encode it."""
@@ -111,6 +121,7 @@ class Intake:
         self._encode(column, raw)
 
     def _encode(self, column: ColumnSchema, raw: RawColumn) -> None:
+        self._check_new(column)
         encoded = encode(raw, column, self.file, self.decimal_comma)
         self.notes += encoded.notes
         if isinstance(column.encoding, NumericEncoding):
@@ -132,12 +143,23 @@ class Intake:
                 self.features.append(feature)
         self._add(_without(column, reasons))
 
+    def _check_new(self, column: ColumnSchema) -> None:
+        """A feature made of a date must not be called like another column."""
+        for name in column.features:
+            other = self.made_of.setdefault(name, column.name)
+            if other != column.name:
+                date = other if name == column.name else column.name
+                raise TableError(
+                    f"{self.file}: the date column {date!r} makes a feature {name!r}, and there is "
+                    f"a column {name!r} too; rename one"
+                )
+
     def _why_useless(self, name: str, feature: Floats32, column: ColumnSchema) -> str:
         if name in self.options.exclude_features:
             return "named in exclude_features"
         missing = np.isnan(feature)
         if missing.all() or (not missing.any() and bool((feature == feature[0]).all())):
-            value = "missing" if missing.all() else f"always {feature[0]:g}"
+            value = "missing" if missing.all() else f"always {_written(feature[0], column)}"
             self._set_aside("constant_feature", f"{name} ({value})")
             return "constant"
         levels: object = None
@@ -151,6 +173,12 @@ class Intake:
         return ""
 
     def _target(self, name: str, raw: RawColumn) -> Floats64:
+        if isinstance(raw, Texts) and (words := boolean_words(raw)) is not None:
+            no, yes = words.values
+            self._warn("boolean_target", f"target {name!r} is {yes} or {no}; used as 1 and 0")
+            column = ColumnSchema(name=name, role="target", encoding=words)
+            [codes] = encode(raw, column, self.file, self.decimal_comma).features
+            return codes.astype(np.float64)
         try:
             values = numbers_of(raw, name, self.file, self.decimal_comma)
         except TableError as error:
@@ -206,6 +234,17 @@ class Intake:
 
     def _prefixed(self, note: Note) -> Note:
         return Note(level=note.level, code=note.code, message=f"{self.file}: {note.message}")
+
+
+def _written(value: np.float32, column: ColumnSchema) -> str:
+    """A value of a feature as the file has it: the level rather than its code."""
+    match column.encoding:
+        case CategoricalEncoding(levels=levels):
+            return shortened(levels[int(value)])
+        case BooleanEncoding(values=values):
+            return next(word for word, code in values.items() if code == value)
+        case _:
+            return f"{value:g}"
 
 
 def _without(column: ColumnSchema, reasons: dict[str, str]) -> ColumnSchema:

@@ -38,6 +38,10 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _INT64 = range(-(2**63), 2**63)
 
 
+class _KeyTwiceError(ValueError):
+    """An object holds a key twice; the argument is the key."""
+
+
 class JsonSource:
     """A JSON file; see steps.tables.columns.Source. Raises TableError naming row and key."""
 
@@ -71,9 +75,12 @@ class JsonSource:
     def _pieces(
         self, rows: list[Record], first_row: int, names: Counter[str], only: frozenset[str] | None
     ) -> Iterator[Piece]:
+        n_known = len(names)
         names.update(chain.from_iterable(rows))
         if not rows:
             return
+        for name in list(names)[n_known:]:
+            self._check_name(name, rows, first_row)
         keys = list(rows[0])
         if all(list(row) == keys for row in rows):
             columns = dict(
@@ -103,7 +110,25 @@ class JsonSource:
                     f"value {shortened(json.dumps(value))}; wanted a number, a text, true, false "
                     "or null"
                 )
-        return arrow_texts([_text(value) for value in values])
+        texts = [_text(value) for value in values]
+        try:
+            return arrow_texts(texts)
+        except UnicodeEncodeError as error:
+            raise TableError(
+                f"{self.path.name}: row {first_row + texts.index(error.object) + 1}, key {name!r} "
+                f"holds half a character (a lone surrogate) {_near(error)}; wanted text that UTF-8 "
+                "can hold; correct it"
+            ) from None
+
+    def _check_name(self, name: str, rows: list[Record], first_row: int) -> None:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            row = first_row + next(place for place, row in enumerate(rows, 1) if name in row)
+            raise TableError(
+                f"{self.path.name}: row {row} has a key with half a character (a lone surrogate) "
+                f"{_near(error)}; wanted text that UTF-8 can hold; rename the key"
+            ) from None
 
     def _flat(self, record: Record, row: int) -> Record:
         if not self._survivors:
@@ -137,7 +162,7 @@ class JsonSource:
 
     def _records(self) -> Iterator[Record]:
         """Every record of the file in order."""
-        decode = json.JSONDecoder().raw_decode
+        decode = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
         chunks = self._chunks()
         buffer = next(chunks, "").lstrip()
         in_list = buffer.startswith("[")
@@ -162,6 +187,11 @@ class JsonSource:
             except json.JSONDecodeError as error:
                 buffer, at = self._longer(buffer[at:], chunks, error, row, at), 0
                 continue
+            except _KeyTwiceError as error:
+                raise TableError(
+                    f"{self.path.name}: row {row + 1} has the key {error.args[0]!r} twice; rename "
+                    "or remove one"
+                ) from None
             except RecursionError:
                 raise TableError(f"{self.path.name}: row {row + 1} is nested too deeply") from None
             row += 1
@@ -221,6 +251,20 @@ class JsonSource:
             ) from None
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise TableError(f"{self.path.name}: the gzip data is damaged: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Record:
+    """An object whose keys are all different; else the last of two values would win unseen."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise _KeyTwiceError(counts.most_common(1)[0][0])
+    return record
+
+
+def _near(error: UnicodeEncodeError) -> str:
+    """The text around the fault, for a message."""
+    return shortened(error.object[max(error.start - 20, 0) : error.start + 20])
 
 
 def _skip_space(buffer: str, at: int) -> int:

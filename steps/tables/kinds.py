@@ -18,11 +18,13 @@ from steps.tables.columns import (
     Numbers,
     RawColumn,
     Texts,
+    are_marked_numbers,
+    are_number_like,
     are_numbers,
     first_row_of,
     parse_numbers,
 )
-from steps.tables.dates import has_time_of_day, moments_of, parse_dates
+from steps.tables.dates import are_date_like, are_dates, has_time_of_day, moments_of, parse_dates
 from steps.tables.schema import (
     BooleanEncoding,
     CategoricalEncoding,
@@ -38,8 +40,9 @@ _MOST_LEVELS_SHARE = 0.5
 _MOST_LEVELS_ALWAYS = 50
 # Names rather than sentences: worth carrying into a file of predictions.
 _LONGEST_NAME_CHARS = 64
-# A text column of which this share are numbers is a numeric column with an unknown missing mark.
-_MOSTLY_NUMBERS = 0.9
+# A text column of which this share are numbers is a numeric column with an unknown missing mark;
+# dates likewise.
+_MOSTLY = 0.9
 _BOOLEAN_PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"))
 _ROW_NAMES = re.compile(
     r"^(|unnamed: \d+|index|level_0|row[ _]?names?|row[ _]?(id|nr|no|number)|seed|(.*[ _.-])?"
@@ -91,6 +94,15 @@ def categories(raw: Texts) -> CategoricalEncoding:
     return CategoricalEncoding(levels=tuple(sorted(texts)))
 
 
+def boolean_words(raw: Texts) -> BooleanEncoding | None:
+    """The encoding of a column of yes and no, or of another such pair; None if it is not one."""
+    folded = {text.strip().casefold() for text in raw.distinct[:20].to_pylist()}
+    for no, yes in _BOOLEAN_PAIRS:
+        if len(raw.distinct) <= 20 and folded and folded <= {no, yes}:
+            return _boolean(no, yes)
+    return None
+
+
 def canonical_number(text: str) -> str:
     """One spelling for 7, 7.0 and +7e0, exact for integers of any length."""
     tidy = text.strip()
@@ -124,23 +136,22 @@ def exact_integers(raw: RawColumn) -> npt.NDArray[Any] | None:
 def _infer_texts(name: str, raw: Texts, *, keep: bool, decimal_comma: bool) -> Inferred:
     if parse_numbers(raw.distinct, decimal_comma) is not None:
         return Inferred("feature", "numbers", NumericEncoding())
-    folded = {text.strip().casefold() for text in raw.distinct.to_pylist()[:20]}
-    for no, yes in _BOOLEAN_PAIRS:
-        if len(raw.distinct) <= 20 and folded <= {no, yes}:
-            return Inferred("feature", f"{yes} and {no}", _boolean(no, yes))
+    if (words := boolean_words(raw)) is not None:
+        no, yes = words.values
+        return Inferred("feature", f"{yes} and {no}", words)
     dates = parse_dates(raw.distinct)
     if dates is not None:
         return _infer_dates(name, raw, ambiguous=dates.ambiguous)
-    notes = _mostly_numbers(name, raw, decimal_comma)
+    notes, looks = _almost(name, raw, decimal_comma)
     n_levels = len(raw.distinct)
     if n_levels > max(_MOST_LEVELS_ALWAYS, _MOST_LEVELS_SHARE * len(raw)) and not keep:
         mean_chars = pc.mean(pc.utf8_length(raw.distinct)).as_py()
-        reason = f"text with {n_levels} different values in {len(raw)} rows"
+        reason = f"text with {n_levels} different values in {len(raw)} rows{looks}"
         role: Literal["identifier", "dropped"] = (
             "identifier" if mean_chars <= _LONGEST_NAME_CHARS else "dropped"
         )
         return Inferred(role, reason, notes=notes)
-    return Inferred("feature", f"text with {n_levels} levels", categories(raw), notes)
+    return Inferred("feature", f"text with {n_levels} levels{looks}", categories(raw), notes)
 
 
 def _infer_dates(name: str, raw: Texts, *, ambiguous: bool) -> Inferred:
@@ -196,16 +207,44 @@ def _why_identifier(name: str, raw: RawColumn) -> str:
     return ""
 
 
-def _mostly_numbers(name: str, raw: Texts, decimal_comma: bool) -> tuple[Note, ...]:
-    """A warning where a few texts keep a column from being numbers."""
+def _almost(name: str, raw: Texts, decimal_comma: bool) -> tuple[tuple[Note, ...], str]:
+    """A warning where little keeps a column of texts from being numbers or dates.
+
+    The text is what a reason should say besides, empty for nothing.
+    """
+    counts = np.bincount(raw.codes[raw.codes >= 0], minlength=len(raw.distinct))
+    most = _MOSTLY * counts.sum()
     numbers = are_numbers(raw.distinct, decimal_comma)
-    counts = np.bincount(raw.codes[raw.codes >= 0], minlength=len(numbers))
-    if counts[numbers].sum() < _MOSTLY_NUMBERS * counts.sum():
-        return ()
-    row, text = first_row_of(raw, ~numbers)
+    if counts[numbers | are_number_like(raw.distinct)].sum() >= most:
+        marked, marks = are_marked_numbers(raw.distinct, decimal_comma)
+        found = [mark for mark, where in marks if (where & marked & ~numbers).any()]
+        looks = f"like numbers with {' and '.join(found)}"
+        if counts[numbers].sum() >= most:
+            but = f"some look {looks}; write plain numbers, or," if found else ""
+            return (_few_others(name, raw, counts, ~numbers, "numbers", but),), ""
+        if counts[marked].sum() >= most:
+            row, text = first_row_of(raw, marked & ~numbers)
+            message = (
+                f"column {name!r} is taken as text, but looks {looks} (row {row}: "
+                f"{shortened(text)}); write plain numbers to use it as numbers"
+            )
+            note = Note(level="warning", code="numbers_with_text", message=message)
+            return (note,), f"; looks {looks}"
+    if counts[are_date_like(raw.distinct)].sum() >= most:
+        dates = are_dates(raw.distinct, counts)
+        if most <= counts[dates].sum() and not dates.all():
+            return (_few_others(name, raw, counts, ~dates, "dates"),), ""
+    return (), ""
+
+
+def _few_others(
+    name: str, raw: Texts, counts: Any, others: npt.NDArray[np.bool_], what: str, but: str = ""
+) -> Note:
+    row, text = first_row_of(raw, others)
+    alike = " written as the others are" if what == "dates" else ""
     message = (
-        f"column {name!r} is taken as text because of {counts[~numbers].sum()} values that are no "
-        f"numbers, the first in row {row}: {shortened(text)}; if it means a missing value, name it "
-        "in missing_values"
+        f"column {name!r} is taken as text because of {counts[others].sum()} values that are no "
+        f"{what}{alike}, the first in row {row}: {shortened(text)}; {but or 'correct it, or,'} "
+        "if it means a missing value, name it in missing_values"
     )
-    return (Note(level="warning", code="numbers_with_text", message=message),)
+    return Note(level="warning", code=f"{what}_with_text", message=message)

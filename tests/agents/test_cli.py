@@ -88,9 +88,18 @@ def test_step_without_a_manifest_names_those_that_have_one(watcher):
     assert "--start-step must be a step that has a manifest: 5 (acting); got 3" in answer.err
 
 
-def test_range_the_wrong_way_round_is_refused(watcher):
+def test_start_step_alone_is_not_blamed_on_an_end_step_that_nobody_gave(watcher):
+    answer = watcher("--run-pipeline", "--start-step", "9")
+    assert answer.code == ExitCode.USAGE
+    assert "--start-step must be a step that has a manifest: 5 (acting); got 9" in answer.err
+    assert "--end-step" not in answer.err
+
+
+def test_range_the_wrong_way_round_is_refused(watcher, folder):
+    folder.manifest("second", step=6, agent_name="second")
     answer = watcher("--run-pipeline", "--start-step", "6", "--end-step", "5")
     assert answer.code == ExitCode.USAGE
+    assert "--start-step must be at most --end-step, got 6 and 5" in answer.err
 
 
 def test_steps_run_in_order_and_share_parameters(watcher, folder):
@@ -127,6 +136,9 @@ def test_shell_text_in_a_parameter_stays_text(watcher, folder):
         ("--status", "--output", "x.csv"),
         ("--run-pipeline", "--verbose", "--quiet"),
         ("--nonsense",),
+        (),
+        ("--init", ""),
+        ("--status", "--workspace", " "),
     ],
 )
 def test_usage_errors_are_code_2_and_one_json_document(watcher, arguments):
@@ -145,9 +157,30 @@ def test_broken_policy_is_code_2(watcher, folder):
 
 
 def test_workspace_that_is_not_there_says_how_to_make_one(watcher, tmp_path):
-    answer = watcher("--status", "--workspace", str(tmp_path / "nowhere"))
+    answer = watcher("--status", "--workspace", str(tmp_path / "no where"))
     assert answer.code == ExitCode.STEP_FAILED
-    assert "--init" in answer.err
+    assert f"`watcher --init '{tmp_path}/no where'`" in answer.err
+
+
+def test_workspace_that_is_a_file_is_called_a_file(watcher, tmp_path):
+    (tmp_path / "file").write_text("")
+    answer = watcher("--status", "--workspace", str(tmp_path / "file"))
+    assert answer.code == ExitCode.STEP_FAILED
+    assert f"got the file {tmp_path / 'file'}" in answer.err
+    assert "--init" not in answer.err
+
+
+def test_home_of_somebody_unknown_is_no_traceback(watcher):
+    answer = watcher("--status", "--workspace", "~no-such-user-here/x")
+    assert answer.code == ExitCode.STEP_FAILED
+    assert "nothing there" in answer.err
+
+
+def test_workspace_in_a_circle_of_symlinks_is_no_traceback(watcher, tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    answer = watcher("--status", "--workspace", str(tmp_path / "a"))
+    assert answer.code == ExitCode.STEP_FAILED
 
 
 def test_bare_folder_runs_under_the_packaged_policy_and_says_so(watcher, folder):

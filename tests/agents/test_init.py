@@ -32,6 +32,22 @@ def test_init_on_a_file_is_a_usage_error(watcher, tmp_path):
     assert watcher("--init", str(tmp_path / "file")).code == ExitCode.USAGE
 
 
+def test_init_in_json_is_one_document(watcher, tmp_path):
+    target = tmp_path / "new"
+    document = watcher("--init", str(target), "--json").document
+    assert (document["status"], document["exit_code"]) == ("ok", 0)
+    assert document["workspace"] == str(target)
+    assert "watcher_policies.json" in document["created"]
+    again = watcher("--init", str(target), "--json").document
+    assert (again["created"], again["kept"]) == ([], document["created"])
+
+
+def test_init_in_the_home_of_somebody_unknown_is_no_traceback(watcher, folder):
+    answer = watcher("--init", "~no-such-user-here/x")
+    assert answer.code == ExitCode.DONE
+    assert (folder.root / "~no-such-user-here" / "x" / "README.txt").is_file()
+
+
 def test_laid_out_workspace_passes_its_own_checks(watcher, tmp_path):
     target = tmp_path / "new"
     watcher("--init", str(target))

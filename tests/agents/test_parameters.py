@@ -12,7 +12,7 @@ from agents.bounds import (
 )
 from agents.errors import ParameterError
 from agents.manifests import Manifest
-from agents.parameters import given_params, merge_params, refuse_unknown
+from agents.parameters import Given, given_params, merge_params, refuse_unknown
 
 MANIFEST = Manifest.model_validate(
     {
@@ -30,23 +30,28 @@ MANIFEST = Manifest.model_validate(
 
 
 def test_each_value_knows_where_it_comes_from():
-    merged = {p.name: (p.value, p.origin) for p in merge_params(MANIFEST, {"rate": 1})}
-    assert merged == {
+    def origins(given):
+        return {p.name: (p.value, p.origin) for p in merge_params(MANIFEST, given)}
+
+    assert origins(Given({"rate": 1})) == {
         "trials": (50, "manifest"),
         "seed": (0, "default"),
         "rate": (1, "params"),
     }
+    assert origins(Given({"rate": 1}, frozenset({"rate"})))["rate"] == (1, "params-file")
 
 
 def test_params_win_over_the_params_file(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text("trials: 3\nseed: 4\n")
-    assert given_params('{"trials": 9}', path) == {"trials": 9, "seed": 4}
+    given = given_params('{"trials": 9}', path)
+    assert given.values == {"trials": 9, "seed": 4}
+    assert (given.origin("trials"), given.origin("seed")) == ("params", "params-file")
 
 
 def test_out_of_bounds_names_file_parameter_bound_and_value():
     with pytest.raises(ParameterError) as caught:
-        merge_params(MANIFEST, {"trials": 0})
+        merge_params(MANIFEST, Given({"trials": 0}))
     assert str(caught.value) == "reinforcement.json: trials must be 1..200, got 0"
 
 

@@ -17,6 +17,7 @@ from steps.contract import (
     Progress,
     Scores,
     Signal,
+    StepError,
     StepRequest,
     StepResult,
     TrialNow,
@@ -70,6 +71,13 @@ def act_memory(request: StepRequest) -> StepResult:
 
 def act_bad_input(request: StepRequest) -> StepResult:
     raise StepRefused("bad_input", "table.csv: column price must be numeric, got text in row 3")
+
+
+def act_traceback(request: StepRequest) -> StepResult:
+    text = "oops at depth 0\n" + "\n".join(f"  line {i} of the library" for i in range(40))
+    families = {"catboost": FamilyResult(status="failed", error=text)}
+    error = StepError(kind="internal", message=f"no family has a model: catboost: {text}")
+    return result(request, status="failed", headline="failed", families=families, error=error)
 
 
 def act_flaky(request: StepRequest) -> StepResult:

@@ -99,11 +99,20 @@ def test_texts_that_nearly_all_differ_are_set_aside_and_sentences_are_not_carrie
 
 def test_constants_and_copies_are_set_aside_and_named(read_text):
     table = read_text(
-        csv(c=[5] * 6, e=[""] * 6, a=A, w=["x"] * 6, a2=A, half=[1, "", 1, 1, 1, 1], y=Y)
+        csv(
+            c=[5] * 6,
+            e=[""] * 6,
+            a=A,
+            w=["x"] * 6,
+            b=["No"] * 6,
+            a2=A,
+            half=[1, "", 1, 1, 1, 1],
+            y=Y,
+        )
     )
     assert table.feature_names == ("a", "half")
     messages = {note.code: note.message for note in table.notes}
-    for part in ("c (always 5)", "e (all values are missing)", "w ("):
+    for part in ("c (always 5)", "e (all values are missing)", "w (always 'x')", "b (always no)"):
         assert part in messages["constant_feature"]
     assert "a2 (equals a)" in messages["duplicate_feature"]
 
@@ -134,6 +143,42 @@ def test_a_few_texts_among_numbers_are_pointed_out(read_text):
     [note] = [note for note in table.notes if note.code == "numbers_with_text"]
     assert "row 17: 'n/k'" in note.message
     assert "missing_values" in note.message
+
+
+@pytest.mark.parametrize(
+    ("written", "mark"),
+    [
+        ("${}", "a currency sign"),
+        ("-{}.50 €", "a currency sign"),
+        ("{}%", "a percent sign"),
+        ('"{},250"', "marks between thousands"),
+        ('"$ {},250.75"', "a currency sign and marks between thousands"),
+    ],
+)
+@pytest.mark.parametrize("n", [40, 80])
+def test_numbers_with_marks_are_said_to_look_like_numbers(read_text, written, mark, n):
+    texts = [written.format(1 + i * 37 % 101) for i in range(n)]
+    table = read_text(csv(p=texts, a=[i % 7 for i in range(n)], y=range(0, 2 * n, 2)))
+    [note] = [note for note in table.notes if note.code == "numbers_with_text"]
+    assert f"'p' is taken as text, but looks like numbers with {mark} (row 1: " in note.message
+    assert table.schema.columns[0].reason.endswith(f"; looks like numbers with {mark}")
+    if n > 50:
+        [note] = [note for note in table.notes if note.code == "identifier"]
+        assert f"looks like numbers with {mark}" in note.message
+
+
+def test_a_few_marked_numbers_among_plain_ones_are_told_from_missing_marks(read_text):
+    a = [str(i * 37 % 101) for i in range(40)]
+    a[16] = '"1,234"'
+    table = read_text(csv(a=a, y=range(40)))
+    [note] = [note for note in table.notes if note.code == "numbers_with_text"]
+    assert "row 17: '1,234'; some look like numbers with marks between thousands" in note.message
+
+
+@pytest.mark.parametrize("texts", [["a%", "b%"], ["1,23", "4,5"], ["$", "%"], ["3 m", "4 m"]])
+def test_other_texts_are_not_said_to_look_like_numbers(read_text, texts):
+    table = read_text(csv(p=[f'"{texts[v % 2]}"' for v in A], a=A, y=Y))
+    assert table.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -93,8 +94,38 @@ def test_npz_takes_x_and_y_with_or_without_names(tmp_path):
 
 
 def test_npz_never_unpickles_and_names_the_array(tmp_path):
-    with pytest.raises(TableError, match=r"t\.npz: array 'X' is not readable"):
+    with pytest.raises(TableError, match=r"t\.npz: array 'X' is not readable") as error:
         npz(tmp_path, X=np.array([[object()]]), y=[1.0])
+    assert "allow_pickle" not in str(error.value)
+
+
+def test_what_is_no_npz_is_refused_in_our_own_words(tmp_path):
+    path = tmp_path / "t.npz"
+    np.savez_compressed(path, X=np.arange(6000.0).reshape(3000, 2) % 7, y=np.arange(3000.0))
+    whole = path.read_bytes()
+    np.save(tmp_path / "a.npy", np.ones((2, 2)))
+    only_array = (tmp_path / "a.npy").read_bytes()
+    for content in (b"garbage" * 99, pickle.dumps([1]), only_array, whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(TableError, match=r"t\.npz: not readable as NPZ: it is no zip") as error:
+            read_table(path, TableOptions())
+        assert "allow_pickle" not in str(error.value)
+    path.write_bytes(whole[:100] + bytes([255] * 40) + whole[140:])
+    with pytest.raises(TableError, match=r"t\.npz: array 'X' is not readable: it is damaged"):
+        read_table(path, TableOptions())
+
+
+@pytest.mark.parametrize("text", ["\ud800", b"\xff"])
+def test_npz_texts_that_utf8_cannot_hold_are_named_with_their_row(tmp_path, text):
+    good = "a" if isinstance(text, str) else b"a"
+    with pytest.raises(TableError, match=r"t\.npz: column 'x0', row 2: wanted text that UTF-8"):
+        npz(tmp_path, X=np.array([[good], [text]]), y=np.array([1.0, 2.0]))
+    numbers = np.array([[1.0], [2.0]])
+    for key in ("feature_names", "target_name"):
+        with pytest.raises(TableError, match=rf"t\.npz: {key}: wanted text that UTF-8"):
+            npz(tmp_path, X=numbers, y=np.array([1.0, 2.0]), **{key: np.array([text])})
+    with pytest.raises(TableError, match="target_name must be one name, got 2"):
+        npz(tmp_path, X=numbers, y=np.array([1.0, 2.0]), target_name=np.array(["y", "z"]))
 
 
 @pytest.mark.parametrize(

@@ -146,3 +146,27 @@ def test_a_quote_never_closed_is_not_read_to_the_end_of_a_huge_file(read_text, m
     rows[9] = '"9,2,3'
     with pytest.raises(TableError, match=re.escape("row 10 is longer than")):
         read_text("a,b,y\n" + "\n".join(rows))
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", "  \n\n", "\ufeff\n"])
+def test_blank_lines_before_the_header_are_skipped_and_said(read_text, blank):
+    table = read_text(blank + "a,y\n5,1\n2,2\n")
+    assert table.feature_names == ("a",)
+    np.testing.assert_array_equal(table.y, [1, 2])
+    assert "blank_lines" in codes(table)
+
+
+def test_a_line_number_counts_blank_lines_before_the_header(read_text):
+    with pytest.raises(TableError, match=r"line 5: a quote is opened"):
+        read_text('\n\na,y\n1,2\n"5,3\n')
+
+
+@pytest.mark.parametrize(
+    "words", [("True", "False"), ("true", "false"), ("yes", "NO"), ("T", "f"), ("y", "n")]
+)
+def test_a_target_of_two_words_is_1_and_0_with_a_warning(read_text, words):
+    yes, no = words
+    table = read_text(f"a,y\n5,{yes}\n2,{no}\n7,\n1,{yes}\n")
+    np.testing.assert_array_equal(table.y, [1, 0, np.nan, 1])
+    [note] = [note for note in table.notes if note.code == "boolean_target"]
+    assert f"is {yes.casefold()} or {no.casefold()}" in note.message

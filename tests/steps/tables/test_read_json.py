@@ -93,6 +93,10 @@ BAD = {
     "not utf-8": (b'[{"a": "\xff", "y": 2}]', "not UTF-8 near byte 8"),
     "text target": ('[{"a": 1, "y": 2}, {"a": 2, "y": "?"}]', "column 'y', row 2"),
     "late survivors": ('[{"features": {"a": 1}, "y": 1}, {"y": 2}]', "row 2 has no object"),
+    "surrogate": (r'[{"a": "x", "y": 1}, {"a": "\ud800", "y": 2}]', r"row 2, key 'a' holds half"),
+    "surrogate key": (r'[{"a": 1, "y": 1}, {"\ud800": 1, "y": 2}]', "row 2 has a key with half"),
+    "same key": ('[{"a": 1, "y": 1}, {"a": 1, "y": 2, "a": 3}]', "row 2 has the key 'a' twice"),
+    "same feature": ('[{"features": {"a": 1, "a": 2}, "y": 1}]', "row 1 has the key 'a' twice"),
     "key twice": ('[{"a": 2, "features": {"a": 1}, "y": 1}]', "row 1 has the key 'a' twice"),
 }
 
@@ -102,6 +106,19 @@ def test_refuses_naming_the_file_row_and_key(read_text, content, message):
     with pytest.raises(TableError, match=message) as error:
         read_text(content, "t.json")
     assert "t.json" in str(error.value)
+
+
+def test_a_surrogate_after_many_rows_is_named_with_its_row(read_text):
+    records = [{"a": "b", "y": i} for i in range(1300)]
+    records[1201]["a"] = "x\ud83d"
+    with pytest.raises(TableError, match=r"row 1202, key 'a' .*'x\\ud83d'"):
+        read_text(json.dumps(records), "t.json")
+
+
+def test_both_halves_of_a_character_are_one(read_text):
+    records = [{"a": "\N{GRINNING FACE}" if i % 3 else "b", "y": i} for i in range(4)]
+    table = read_text(json.dumps(records), "t.json")
+    assert table.schema.columns[0].encoding.levels == ("b", "\N{GRINNING FACE}")
 
 
 def test_a_broken_record_is_found_without_reading_the_rest(read_text, monkeypatch):

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from steps.step5_training.limits import FACTOR, GRACE_S, fit_limit_s, trial_limit_s
+
+
+def test_a_trial_has_no_limit_before_a_fold_is_known():
+    assert trial_limit_s([], 5) is None
+
+
+def test_the_slowest_fold_makes_the_limit():
+    assert trial_limit_s([1.0, 4.0], 5) == GRACE_S + FACTOR * 20
+
+
+def test_a_fit_under_a_time_budget_is_not_waited_for_for_ever():
+    assert fit_limit_s(10.0, None) == GRACE_S + FACTOR * 10
+    assert fit_limit_s(10.0, 100.0) == 100
+    assert fit_limit_s(10.0, 2.0) == 40
