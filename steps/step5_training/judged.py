@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from gpu.params import Family
 from steps.contract import Note, Signal
+from steps.step5_training.comparison import Comparison
 from steps.step5_training.evaluate import Evaluation
-from steps.step5_training.scheduler import Comparison
 
 
 @dataclass(frozen=True, slots=True)

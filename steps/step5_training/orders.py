@@ -10,7 +10,7 @@ from pathlib import Path
 from gpu.params import Family
 from steps.entry import stop_requested
 from steps.policies import HALT_FILE, LivePolicy
-from steps.step5_training.scheduler import Orders
+from steps.step5_training.comparison import Orders
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0

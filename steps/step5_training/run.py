@@ -19,6 +19,7 @@ from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
 from steps.policies import LivePolicy, Policy
+from steps.step5_training.comparison import Comparison
 from steps.step5_training.ensemble import compare_blend
 from steps.step5_training.evaluate import evaluate
 from steps.step5_training.final_fit import Places
@@ -29,7 +30,7 @@ from steps.step5_training.orders import Desk
 from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
 from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
-from steps.step5_training.scheduler import Comparison, Scheduler
+from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings, SettingsError, read_settings
 from steps.step5_training.signal import compare_winner, judge_signal
 from steps.step5_training.storage import StudyStorageError, open_storage

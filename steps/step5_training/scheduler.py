@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gpu.host.pool import Event, FoldFitted, JobEnded, JobStarted, Pool
 from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed, TrainTrial, TrialDone
 from steps.contract import FamilyProgress, TrialNow
+from steps.step5_training.comparison import TIME_IS_UP, Comparison, Orders
 from steps.step5_training.final_fit import Places, final_fit_job
 from steps.step5_training.limits import fit_limit_s, trial_limit_s
 from steps.step5_training.progress import family_progress
@@ -22,32 +23,8 @@ from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
 
 POLL_S = 0.25
-TIME_IS_UP = "time budget used up"
 # Final fits are expected to take this many times their estimate when a time budget is kept.
 RESERVE_FACTOR = 1.3
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What people want at this moment: stop everything (why), and families switched off (why)."""
-
-    stop: str | None = None
-    families_off: Mapping[Family, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What the search came to.
-
-    fits: final fits by family. switched_off: families that people switched off meanwhile, and why.
-    stopped: why everything ended early.
-    """
-
-    fits: dict[Family, tuple[FinalFit, FitDone | TrainFailed]]
-    switched_off: dict[Family, str]
-    training_s: dict[Family, float]
-    stopped: str | None
-    out_of_time: bool
 
 
 @dataclass(slots=True)

@@ -12,11 +12,11 @@ from gpu.params import Family
 from gpu.protocol import FitDone
 from steps.contract import Note
 from steps.policies import Policy
+from steps.step5_training.comparison import Comparison
 from steps.step5_training.evaluate import Rows, Vector
 from steps.step5_training.families import SPECS
 from steps.step5_training.folds import Splits
 from steps.step5_training.identity import search_identity
-from steps.step5_training.scheduler import Comparison
 from steps.step5_training.settings import Settings
 from steps.step5_training.study import FamilyStudy, open_study
 from steps.tables import Table

@@ -9,8 +9,8 @@ from typing import Literal
 
 from gpu.params import Family
 from steps.contract import FamilyResult, StepError
+from steps.step5_training.comparison import TIME_IS_UP
 from steps.step5_training.judged import Judged
-from steps.step5_training.scheduler import TIME_IS_UP
 
 
 def result_status(judged: Judged) -> Literal["complete", "failed", "no_signal"]:

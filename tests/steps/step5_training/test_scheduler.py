@@ -17,10 +17,11 @@ from gpu.protocol import (
     TrainFailed,
     TrialDone,
 )
+from steps.step5_training.comparison import Orders
 from steps.step5_training.families import SPECS
 from steps.step5_training.final_fit import Places
 from steps.step5_training.identity import search_identity
-from steps.step5_training.scheduler import Orders, Scheduler
+from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import open_storage
 from steps.step5_training.study import open_study
