@@ -27,6 +27,14 @@ def workspace(tmp_path):
     return workspace
 
 
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory):
+    """What an undisturbed run of TREES comes to."""
+    workspace = Workspace(tmp_path_factory.mktemp("unkilled"))
+    workspace.write_csv("houses.csv", make_columns())
+    return workspace.step5("houses.csv", **TREES).result["families"]["lightgbm"]
+
+
 def start(workspace, **params):
     return workspace.start(*workspace.step5_arguments("houses.csv", **params))
 
@@ -74,11 +82,7 @@ def states(workspace):
 
 
 @pytest.mark.parametrize("victim", ["watcher", "step"])
-def test_a_kill_leaves_no_process_and_resume_reaches_the_same_end(workspace, tmp_path, victim):
-    unkilled = Workspace(tmp_path / "unkilled")
-    unkilled.root.mkdir()
-    unkilled.write_csv("houses.csv", make_columns())
-    expected = unkilled.step5("houses.csv", **TREES)
+def test_a_kill_leaves_no_process_and_resume_reaches_the_same_end(workspace, unkilled, victim):
     with start(workspace, **TREES) as process:
         wait_until(lambda: finished_trials(workspace) >= 5, process)
         children = tree(process)
@@ -96,8 +100,8 @@ def test_a_kill_leaves_no_process_and_resume_reaches_the_same_end(workspace, tmp
         resumed = workspace.step5("houses.csv", **TREES, resume=True)
         assert resumed.code == 0
     family = workspace.sidecar()
-    assert family["params"] == expected.result["families"]["lightgbm"]["params"]
-    assert family["metrics"]["cv"] == expected.result["families"]["lightgbm"]["cv"]
+    assert family["params"] == unkilled["params"]
+    assert family["metrics"]["cv"] == unkilled["cv"]
     ((name, found),) = states(workspace).items()
     assert "RUNNING" not in found
     assert found.count("COMPLETE") + found.count("PRUNED") == TREES["trials"], name

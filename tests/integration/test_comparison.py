@@ -16,6 +16,7 @@ import pytest
 from tests_integration import QUICK, ROOT, Workspace, make_columns
 
 from gpu.params import CHECKPOINT_FORMATS, FAMILIES, decode_params
+from steps.contract import StepRequest
 
 
 def test_four_families_are_compared_and_a_winner_published(trained):
@@ -125,7 +126,7 @@ def test_survivors_in_the_workspace_are_found_without_being_named(workspace):
         hits = int(rng.poisson(np.exp(0.7 * features["f0"] + 1)))
         survivors.append({"seed": 10_000 + 17 * i, "features": features, "holdout_hits": hits})
     (workspace.root / "survivors_with_scores.json").write_text(json.dumps(survivors))
-    answer = workspace.step5(None, trials=2)
+    answer = workspace.step5(None, compare_models=False)
     assert answer.code == 0, answer.err
     assert workspace.sidecar()["target"] == "holdout_hits"
     assert workspace.sidecar()["feature_names"] == ["f0", "f1", "f2", "f3"]
@@ -159,7 +160,7 @@ def test_noise_is_called_no_signal_and_prediction_is_refused(workspace):
     columns = make_columns()
     columns["price"] = np.random.default_rng(0).permutation(columns["price"])
     workspace.write_csv("houses.csv", columns)
-    answer = workspace.step5("houses.csv", target="price")
+    answer = workspace.step5("houses.csv", target="price", compare_models=False)
     assert answer.code == 0
     assert answer.result["status"] == "no_signal"
     assert answer.result["headline"].startswith("No signal: ")
@@ -175,7 +176,7 @@ def test_a_leaked_target_is_named_and_its_winner_not_published_without_consent(w
     columns = make_columns()
     columns["tax"] = [f"{0.1 * float(v) + 7:.6f}" for v in columns["price"]]
     workspace.write_csv("houses.csv", columns)
-    options = {"compare_models": False, "model_type": "xgboost"}
+    options = {"compare_models": False, "model_type": "xgboost", "trials": 1}
     answer = workspace.step5("houses.csv", target="price", **options)
     assert answer.code == 0
     assert answer.result["signal"]["verdict"] == "leaked"
@@ -192,11 +193,21 @@ def test_a_leaked_target_is_named_and_its_winner_not_published_without_consent(w
 
 
 def test_the_parent_of_step_5_never_loads_a_training_library(workspace):
-    workspace.write_csv("houses.csv", make_columns())
-    checked = workspace.step5("houses.csv", target="price", trials=1)
-    attempt = next((workspace.root / ".watcher" / "runs").glob("*/step5-attempt1"))
-    assert checked.code == 0
-    shutil.rmtree(workspace.root / "optuna_studies")
+    workspace.watcher("--init", ".")
+    table = workspace.write_csv("houses.csv", make_columns())
+    attempt = workspace.root / ".watcher" / "runs" / "r" / "step5-attempt1"
+    attempt.mkdir(parents=True)
+    request = StepRequest(
+        run_id="r",
+        step=5,
+        attempt=1,
+        params={**QUICK, "trials": 1, "target": "price"},
+        inputs={"survivors": str(table)},
+        workspace=str(workspace.root),
+        policy_path=str(workspace.root / "watcher_policies.json"),
+        out_dir=str(attempt),
+    )
+    (attempt / "request.json").write_text(request.model_dump_json())
     code = (
         "import sys\n"
         "from steps.entry import run_step\n"

@@ -24,7 +24,7 @@ def test_all_four_families_learn_it(name, data_dir, workspace):
     file, target, reach = TABLES[name]
     shutil.copy(data_dir / file, workspace.root)
     answer = workspace.step5(
-        file, target=target, trials=2, k_folds=2, epochs=8, n_estimators=120, seed=1
+        file, target=target, trials=1, k_folds=2, epochs=6, n_estimators=100, seed=1
     )
     assert answer.code == 0, answer.err
     result = answer.result

@@ -18,8 +18,8 @@ QUICK = {
     "compare_models": True,
     "trials": 3,
     "k_folds": 3,
-    "epochs": 12,
-    "n_estimators": 60,
+    "epochs": 10,
+    "n_estimators": 40,
     "seed": 5,
 }
 
