@@ -118,14 +118,18 @@ def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[Fami
             judged.comparison.training_s[family],
             skipped=judged.comparison.switched_off.get(family),
         )
-        if result.status == "complete" and judged.cv is not None and judged.holdout is not None:
-            scored = {
-                "cv": judged.cv.scores.get(family),
-                "holdout": judged.holdout.scores.get(family),
-            }
-            result = result.model_copy(update=scored)
-        results[family] = result
+        results[family] = _scored(result, family, judged)
     return results
+
+
+def _scored(result: FamilyResult, family: Family, judged: Judged) -> FamilyResult:
+    if result.status != "complete":
+        return result
+    if judged.cv is None or judged.holdout is None or family not in judged.cv.scores:
+        lost = "its out-of-fold predictions are gone, so it cannot be scored"
+        return result.model_copy(update={"status": "failed", "severity": "critical", "error": lost})
+    scores = {"cv": judged.cv.scores[family], "holdout": judged.holdout.scores[family]}
+    return result.model_copy(update=scores)
 
 
 def _family_result(
