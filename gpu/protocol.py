@@ -8,9 +8,9 @@ id, and covers all folds of a trial.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gpu.params import Family
 
@@ -41,14 +41,6 @@ class ShellTrain(_Message):
     batch_mode: Literal["auto", "full", "mini"] | None = None
 
 
-class ShellTrainBatch(_Message):
-    """Several ShellTrain jobs at once; each is answered by a line of its own."""
-
-    command: Literal["train_batch"]
-    jobs: Annotated[tuple[ShellTrain, ...], Field(min_length=1)]
-    n_concurrent: Annotated[int, Field(ge=1)] = 1
-
-
 class PruneRule(_Message):
     """Stop a trial whose finished folds are clearly below the best complete trial's.
 
@@ -76,6 +68,35 @@ class TrainTrial(_Message):
     predictions_path: str
     prune: PruneRule | None = None
     deadline_s: float | None = None
+
+
+class TrainBatch(_Message):
+    """Networks that train together; each job is answered by a line of its own.
+
+    jobs: all of the shell form, or all trials of one table. n_concurrent: most networks in one
+    computation (a trial is as many as it has folds); 0: as many as memory allows. id, deadline_s:
+    of the batch as a whole, where a pool sent it.
+    """
+
+    command: Literal["train_batch"] = "train_batch"
+    jobs: Annotated[
+        tuple[Annotated[ShellTrain | TrainTrial, Field(discriminator="command")], ...],
+        Field(min_length=1),
+    ]
+    n_concurrent: Annotated[int, Field(ge=0)] = 0
+    id: str | None = None
+    deadline_s: float | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if len({type(job) for job in self.jobs}) > 1:
+            raise ValueError("jobs must be all train or all train_trial")
+        return self
+
+    @property
+    def trials(self) -> tuple[TrainTrial, ...]:
+        """The jobs, where they are trials."""
+        return tuple(job for job in self.jobs if isinstance(job, TrainTrial))
 
 
 class FinalFit(_Message):
@@ -126,10 +147,7 @@ class Shutdown(_Message):
 
 
 Job = TrainTrial | FinalFit | PredictRows
-Command = Annotated[
-    ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown,
-    Field(discriminator="command"),
-]
+AnyCommand = ShellTrain | TrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown
 
 
 class Ready(_Message):
@@ -185,7 +203,11 @@ class FoldDone(_Message):
 
 
 class TrialDone(_Message):
-    """A trial has ended: every fold fitted, or stopped by its prune rule."""
+    """A trial has ended: every fold fitted, or stopped by its prune rule.
+
+    networks: how many networks were trained in one computation with this trial's, its own
+    included; None for families that are not fused.
+    """
 
     status: Literal["trial_complete"] = "trial_complete"
     id: str
@@ -194,6 +216,7 @@ class TrialDone(_Message):
     duration_s: float
     device: str
     peak_rss_mib: float
+    networks: int | None = None
 
 
 class FitDone(_Message):
@@ -230,7 +253,7 @@ class TrainFailed(_Message):
 Outcome = TrialDone | FitDone | PredictDone | TrainFailed
 Reply = Ready | Pong | ShellDone | FoldDone | Outcome
 
-_COMMANDS: TypeAdapter[Any] = TypeAdapter(Command)
+_COMMANDS: TypeAdapter[Any] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])
 _REPLIES: TypeAdapter[Any] = TypeAdapter(Annotated[Reply, Field(discriminator="status")])
 
 
@@ -243,13 +266,9 @@ def encode(message: BaseModel) -> bytes:
     return text.encode() + b"\n"
 
 
-def decode_command(
-    line: bytes,
-) -> ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown:
+def decode_command(line: bytes) -> AnyCommand:
     """Read a line that a worker received; raises ProtocolError."""
-    command: (
-        ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown
-    ) = _decode(line, _COMMANDS, "command")
+    command: AnyCommand = _decode(line, _COMMANDS, "command")
     return command
 
 

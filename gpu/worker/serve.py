@@ -17,8 +17,8 @@ from gpu.protocol import (
     PredictRows,
     ProtocolError,
     ShellTrain,
-    ShellTrainBatch,
     Shutdown,
+    TrainBatch,
     TrainFailed,
     TrainTrial,
     decode_command,
@@ -57,12 +57,12 @@ def serve(
 
 
 def _answer(
-    command: ShellTrain | ShellTrainBatch | TrainTrial | FinalFit | PredictRows,
+    command: ShellTrain | TrainBatch | TrainTrial | FinalFit | PredictRows,
     send: Send,
     family: Family,
     trainer: Trainer,
 ) -> None:
-    if isinstance(command, ShellTrainBatch):
+    if isinstance(command, TrainBatch):
         for job in command.jobs:
             _answer(job, send, family, trainer)
         return
