@@ -5,41 +5,41 @@ Libraries are looked up by their metadata, never imported: the watcher stays cle
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import agents
-from agents.errors import UsageError
-from agents.lock import Holder, read_holder
+from agents.errors import UsageError, WorkspaceBusy, WorkspaceError
+from agents.libraries import Library, required_libraries
+from agents.lock import Holder, read_holder, refuse_if_busy
 from agents.manifests import Manifest
-from agents.workspace import IMPORT_ROOT, Workspace, halt_reason
-from gpu.host import devices as machine
-from gpu.host.devices import Device
+from agents.workspace import Workspace, halt_reason
+from gpu.host import machine
+from gpu.host.devices import (
+    Detection,
+    Device,
+    SlotPlan,
+    describe_occupant,
+    detect,
+    occupants,
+    plan_slots,
+)
+from gpu.host.holders import HeldLease, held_leases
+from gpu.host.leases import machine_lock_dir
 from steps.policies import Policy
 
-DISTRIBUTION = "watcher-pipeline"
 _LOW_DISK_BYTES = 1_000_000_000
 _LOW_MEMORY_MIB = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Library:
-    """A library the product needs. found: its version, None if it is not installed."""
-
-    name: str
-    wanted: str
-    found: str | None
-    state: Literal["ok", "missing", "out of range"]
+# A GPU that others fill beyond this share of its memory is worth a warning.
+_FULL_SHARE = 0.5
+# torch reserves address space far beyond what it uses.
+_LOW_ADDRESS_MIB = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,34 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceState:
+    """A device now. present: the processes with memory on it. lease: who holds it, if anybody."""
+
+    device: Device
+    present: tuple[str, ...]
+    lease: HeldLease | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory in MiB. limit_mib: all that may ever be had; limited_by: what sets it.
+
+    kills: processes killed for lack of memory, in this control group or since boot; None: not
+    counted.
+    """
+
+    available_mib: float
+    limit_mib: float
+    limited_by: str
+    kills: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Examination:
-    """What --doctor found. reasons: why no run could start; warnings: what a person should know."""
+    """What --doctor found. reasons: why no run could start; warnings: what a person should know.
+
+    plan: the devices and threads that a run would take, and why.
+    """
 
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -63,9 +89,12 @@ class Examination:
     executable: str
     system: str
     libraries: tuple[Library, ...]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceState, ...]
+    device_notes: tuple[str, ...]
     cores: int
-    memory_free_mib: float
+    cores_reason: str
+    plan: SlotPlan
+    memory: Memory
     disks: tuple[Disk, ...]
     policy: str
     manifests: tuple[str, ...]
@@ -79,9 +108,13 @@ def examine(
     read_policy: Callable[[], Policy],
     read_manifests: Callable[[], tuple[Manifest, ...]],
     environ: Mapping[str, str],
-    detect: Callable[[Mapping[str, str], bool], list[Device]] = machine.detect_devices,
+    find_devices: Callable[[Mapping[str, str], bool], Detection] = detect,
+    lock_dir: Path | None = None,
 ) -> Examination:
-    """Look at everything; nothing is changed, nothing heavy imported."""
+    """Look at everything; nothing is changed, nothing heavy imported.
+
+    lock_dir: where the leases of this machine lie; None: where every run puts them.
+    """
     reasons: list[str] = []
     warnings: list[str] = []
     try:
@@ -98,16 +131,15 @@ def examine(
     except UsageError as error:
         found = ()
         reasons.append(f"manifests: {error}")
-    libraries = tuple(_library(line) for line in requirements())
-    reasons += [_library_reason(lib) for lib in libraries if lib.state == "missing"]
-    warnings += [_library_reason(lib) for lib in libraries if lib.state == "out of range"]
+    libraries = required_libraries()
+    reasons += [str(lib) for lib in libraries if lib.state == "missing"]
+    warnings += [str(lib) for lib in libraries if lib.state == "out of range"]
     halt = halt_reason(workspace, policy)
     if halt:
         reasons.append(f"halt: {halt}")
-    holder = read_holder(workspace)
-    holder = holder if holder is not None and holder.is_alive() else None
-    if holder:
-        reasons.append(f"another watcher works here: {holder}")
+    holder, problem = _watcher_at_work(workspace)
+    if problem:
+        reasons.append(problem)
     disks = (
         _disk("workspace", workspace.root),
         _disk("temporary files", Path(tempfile.gettempdir())),
@@ -118,10 +150,11 @@ def examine(
         for d in disks
         if d.free_bytes < _LOW_DISK_BYTES
     ]
-    devices = tuple(detect(environ, policy.training.use_gpus))
-    memory_free_mib = machine.available_memory_mib()
-    if memory_free_mib < _LOW_MEMORY_MIB:
-        warnings.append(f"memory: only {memory_free_mib:.0f} MiB available")
+    detection = find_devices(environ, policy.training.use_gpus)
+    states = _device_states(detection.devices, lock_dir or machine_lock_dir())
+    plan = plan_slots(list(detection.devices), slots=0, table_mib=0.0)
+    memory = _memory()
+    warnings += [*_memory_warnings(memory), *_device_warnings(states, libraries)]
     return Examination(
         reasons=tuple(reasons),
         warnings=tuple(warnings),
@@ -130,73 +163,19 @@ def examine(
         executable=sys.executable,
         system=platform.platform(),
         libraries=libraries,
-        devices=devices,
+        devices=states,
+        device_notes=detection.notes,
         cores=machine.usable_cores(),
-        memory_free_mib=memory_free_mib,
+        cores_reason=machine.why_cores(),
+        plan=plan,
+        memory=memory,
         disks=disks,
         policy=policy_words,
         manifests=found,
         halt=halt,
         holder=holder,
-        placement=_placement(policy, devices),
+        placement=_placement(policy, plan),
     )
-
-
-def requirements() -> tuple[str, ...]:
-    """The product's requirements, from its metadata, or from pyproject.toml in a checkout."""
-    try:
-        lines = importlib.metadata.requires(DISTRIBUTION) or []
-    except importlib.metadata.PackageNotFoundError:
-        path = IMPORT_ROOT / "pyproject.toml"
-        lines = tomllib.loads(path.read_text("utf-8"))["project"]["dependencies"]
-    return tuple(line for line in lines if "extra ==" not in line)
-
-
-def in_range(version: str, wanted: str) -> bool:
-    """Whether a version satisfies a range such as ">=2.9,<3" (>=, >, <=, <, == are understood)."""
-    have = _release(version)
-    for clause in wanted.split(","):
-        match = re.match(r"\s*(>=|<=|==|>|<)\s*([0-9.]+)", clause)
-        if match is None:
-            continue
-        limit = _release(match[2])
-        width = max(len(have), len(limit))
-        mine, theirs = _padded(have, width), _padded(limit, width)
-        holds = {
-            ">=": mine >= theirs,
-            "<=": mine <= theirs,
-            "==": mine == theirs,
-            ">": mine > theirs,
-            "<": mine < theirs,
-        }[match[1]]
-        if not holds:
-            return False
-    return True
-
-
-def _library(line: str) -> Library:
-    match = re.match(r"([A-Za-z0-9._-]+)\s*(.*)", line.partition(";")[0].strip())
-    name, wanted = (match[1], match[2].strip("() ")) if match else (line, "")
-    try:
-        found = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return Library(name, wanted, None, "missing")
-    return Library(name, wanted, found, "ok" if in_range(found, wanted) else "out of range")
-
-
-def _library_reason(library: Library) -> str:
-    got = f"got {library.found}" if library.found else "it is not installed"
-    return f"library: {library.name} must be {library.wanted or 'there'}, {got}"
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """2.13.0+cpu -> (2, 13, 0). Pre-release marks are left out."""
-    match = re.match(r"[0-9]+(\.[0-9]+)*", version)
-    return tuple(int(part) for part in match[0].split(".")) if match else ()
-
-
-def _padded(release: tuple[int, ...], width: int) -> tuple[int, ...]:
-    return release + (0,) * (width - len(release))
 
 
 def _disk(what: str, folder: Path) -> Disk:
@@ -204,9 +183,77 @@ def _disk(what: str, folder: Path) -> Disk:
     return Disk(what, folder, shutil.disk_usage(folder).free, problem)
 
 
-def _placement(policy: Policy, devices: Sequence[Device]) -> tuple[tuple[str, str], ...]:
+def _watcher_at_work(workspace: Workspace) -> tuple[Holder | None, str | None]:
+    """Who works here, and the reason that it is why no run could start.
+
+    A holder file may outlive its watcher, on another host for ever; the lock itself cannot.
+    """
+    try:
+        refuse_if_busy(workspace)
+    except WorkspaceBusy:
+        holder = read_holder(workspace)
+        return holder, f"another watcher works here: {holder or 'its name is not written yet'}"
+    except WorkspaceError as error:
+        return None, f"workspace: {error}"
+    return None, None
+
+
+def _device_states(devices: Sequence[Device], lock_dir: Path) -> tuple[DeviceState, ...]:
+    leases = {lease.device: lease for lease in held_leases(lock_dir)}
+    return tuple(
+        DeviceState(
+            device,
+            tuple(describe_occupant(occupant) for occupant in occupants(device)),
+            leases.get(device.uuid.replace("/", "_")),
+        )
+        for device in devices
+    )
+
+
+def _memory() -> Memory:
+    group = machine.group_limits().limit_mib
+    limit = machine.memory_limit_mib()
+    by = "its control group" if group is not None and group <= limit else "the machine"
+    return Memory(machine.available_memory_mib(), limit, by, machine.memory_kills())
+
+
+def _memory_warnings(memory: Memory) -> list[str]:
+    warnings = []
+    if memory.available_mib < _LOW_MEMORY_MIB:
+        warnings.append(f"memory: only {memory.available_mib:.0f} MiB available")
+    address = machine.address_limit_mib()
+    if address is not None and address < _LOW_ADDRESS_MIB:
+        warnings.append(
+            f"memory: each process may have {address:.0f} MiB of addresses (ulimit -v); "
+            f"neural_net wants {_LOW_ADDRESS_MIB} MiB, though it uses far less"
+        )
+    return warnings
+
+
+def _device_warnings(states: Sequence[DeviceState], libraries: Sequence[Library]) -> list[str]:
+    warnings = []
+    for state in states:
+        device = state.device
+        if device.kind == "cpu":
+            continue
+        if device.free_mib < device.total_mib * (1 - _FULL_SHARE) and state.lease is None:
+            who = "; ".join(state.present) or "the driver does not say by whom"
+            warnings.append(
+                f"{device.kind}:{device.index} is filled by others, {device.free_mib} of "
+                f"{device.total_mib} MiB are free: {who}"
+            )
+    torch = next((library for library in libraries if library.name == "torch"), None)
+    on_cuda = any(state.device.kind == "cuda" for state in states)
+    if on_cuda and torch is not None and (torch.found or "").endswith("+cpu"):
+        warnings.append(
+            f"library: torch {torch.found} is built for the CPU only; neural_net cannot train on a "
+            "GPU with it"
+        )
+    return warnings
+
+
+def _placement(policy: Policy, plan: SlotPlan) -> tuple[tuple[str, str], ...]:
     """Where each family would train, and why."""
-    plan = machine.plan_slots(list(devices), slots=0, table_mib=0.0)
     if plan.devices[0].kind == "cpu":
         why = "no GPU is visible" if policy.training.use_gpus else "training.use_gpus is false"
         where = f"{plan.reason} ({why})"

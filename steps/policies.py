@@ -78,6 +78,12 @@ class TrainingPolicy(_Section):
     use_gpus: bool = Field(
         default=True, description="false: train on CPU slots even where there are GPUs."
     )
+    # The one key whose absence is stricter than the shipped file.
+    use_persistent_workers: bool = Field(
+        default=False,
+        description="true: a worker process serves many trials; false or missing: a process a "
+        "trial. The results are the same.",
+    )
 
 
 class PublishPolicy(_Section):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
-from agents.doctor import Examination
+from agents.doctor import DeviceState, Examination, Memory
 from agents.views.screen import bullets, heading, mark, pairs, plain_table
 
 
@@ -26,8 +28,8 @@ def show_examination(console: Console, found: Examination) -> None:
             ("watcher", found.watcher),
             ("python", f"{found.python} ({found.executable})"),
             ("system", found.system),
-            ("cores", f"{found.cores} usable"),
-            ("memory", f"{found.memory_free_mib / 1024:.1f} GiB available"),
+            ("cores", f"{found.cores} usable ({found.cores_reason})"),
+            ("memory", _memory_words(found.memory)),
             *(
                 (f"disk, {d.what}", f"{d.free_bytes / 1e9:.1f} GB free, {d.folder}")
                 for d in found.disks
@@ -36,13 +38,8 @@ def show_examination(console: Console, found: Examination) -> None:
     )
     console.print()
     heading(console, "Devices")
-    pairs(
-        console,
-        [
-            (f"{d.kind}:{d.index}", f"{d.name}, {d.free_mib} of {d.total_mib} MiB free")
-            for d in found.devices
-        ],
-    )
+    pairs(console, _device_rows(found.devices))
+    bullets(console, [mark("info", note) for note in found.device_notes])
     console.print()
     heading(console, "What will run where")
     pairs(console, list(found.placement))
@@ -64,3 +61,33 @@ def show_examination(console: Console, found: Examination) -> None:
             ("watcher at work", str(found.holder) if found.holder else "none"),
         ],
     )
+
+
+def _memory_words(memory: Memory) -> str:
+    words = f"{memory.available_mib / 1024:.1f} of {memory.limit_mib / 1024:.1f} GiB available"
+    if memory.limited_by != "the machine":
+        words += f", limited by {memory.limited_by}"
+    if memory.kills:
+        words += f"; {memory.kills} processes were killed for lack of memory before"
+    return words
+
+
+def _device_rows(states: Sequence[DeviceState]) -> list[tuple[str, str]]:
+    """Each GPU with its UUID, users and lease; of the CPU slots those that are leased."""
+    rows: list[tuple[str, str]] = []
+    for state in states:
+        device = state.device
+        name = f"{device.kind}:{device.index}"
+        if device.kind == "cpu":
+            if state.lease:
+                rows.append((name, f"{device.name}, leased by {state.lease}"))
+            continue
+        rows.append((name, f"{device.name}, {device.free_mib} of {device.total_mib} MiB free"))
+        rows.append(("", device.uuid))
+        rows += [("", f"used by {words}") for words in state.present]
+        rows.append(("", f"leased by {state.lease}" if state.lease else "not leased"))
+    slots = [state for state in states if state.device.kind == "cpu"]
+    if slots:
+        free = sum(state.lease is None for state in slots)
+        rows.append(("cpu", f"{free} of {len(slots)} CPU slots are free"))
+    return rows

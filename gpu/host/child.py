@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psutil
-
 from gpu.host.devices import Device
+from gpu.host.machine import available_memory_mib, died_of_memory, memory_kills
 from gpu.params import Family
 from gpu.protocol import MAX_LINE_BYTES
 
 READ_BYTES = 1 << 16
+READS_AT_ONCE = 64
+WRITE_BYTES = 1 << 16
 STDERR_KEPT_BYTES = 1 << 15
-TERM_GRACE_S = 2.0
 # The folder that holds the import packages; a checkout may not be installed.
 IMPORT_ROOT = Path(__file__).resolve().parents[2]
 WORKER_COMMAND = (sys.executable, "-m", "gpu.worker")
 PARENT_PID = "WATCHER_PARENT_PID"
+WORKER_MARK = "WATCHER_WORKER"
 
 
 class OversizedLine(ValueError):
@@ -42,10 +44,13 @@ class Child:
         once: bool,
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
+        mark = secrets.token_hex(16)
+        self._mark = f"{WORKER_MARK}={mark}".encode()
         environment = {
             **os.environ,
             **device.environment(),
             PARENT_PID: str(os.getpid()),
+            WORKER_MARK: mark,
             "PYTHONPATH": os.pathsep.join(
                 [str(IMPORT_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             ),
@@ -73,24 +78,42 @@ class Child:
             self.process.kill()
             self.process.communicate()
             raise
-        assert self.process.stdout is not None  # noqa: S101  # asked for above
+        assert self.process.stdin is not None  # noqa: S101  # asked for above
+        assert self.process.stdout is not None  # noqa: S101
         assert self.process.stderr is not None  # noqa: S101
+        self.stdin_fd = self.process.stdin.fileno()
         self.stdout_fd = self.process.stdout.fileno()
         self.stderr_fd = self.process.stderr.fileno()
-        os.set_blocking(self.stdout_fd, False)
-        os.set_blocking(self.stderr_fd, False)
+        for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
+            os.set_blocking(fd, False)
         self.ended_fds: set[int] = set()
+        # Of the whole machine or control group: what rises while a job runs is most likely its own.
+        self.memory_kills = memory_kills()
+        self._outgoing = bytearray()
         self._line = bytearray()
         self._last_words: deque[bytes] = deque()
         self._last_words_bytes = 0
 
+    @property
+    def unsent(self) -> bool:
+        """Whether commands wait for the worker to read; `flush` when its stdin is writable."""
+        return bool(self._outgoing)
+
     def send(self, line: bytes) -> None:
-        """Write a command. A worker that is gone is noticed by its exit, not here."""
-        assert self.process.stdin is not None  # noqa: S101
-        view = memoryview(line)
-        with contextlib.suppress(BrokenPipeError):
-            while view:
-                view = view[self.process.stdin.write(view) or 0 :]
+        """Write a command as far as the pipe takes it; the rest waits, the caller does not."""
+        self._outgoing += line
+        self.flush()
+
+    def flush(self) -> None:
+        """Write on. A worker that is gone is noticed by its exit, not here."""
+        try:
+            while self._outgoing:
+                written = os.write(self.stdin_fd, memoryview(self._outgoing)[:WRITE_BYTES])
+                del self._outgoing[:written]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._outgoing.clear()
 
     def read_lines(self) -> list[bytes]:
         """Whole lines that have arrived; half a line waits for its rest.
@@ -98,7 +121,7 @@ class Child:
         Raises OversizedLine when a line outgrows the protocol's limit.
         """
         lines: list[bytes] = []
-        while chunk := self._read(self.stdout_fd):
+        for chunk in self._chunks(self.stdout_fd):
             *ended, rest = chunk.split(b"\n")
             for part in ended:
                 lines.append(bytes(self._line) + part)
@@ -110,11 +133,18 @@ class Child:
 
     def read_stderr(self) -> None:
         """Keep the end of what the worker says; the rest is let go, so it can never block."""
-        while chunk := self._read(self.stderr_fd):
+        for chunk in self._chunks(self.stderr_fd):
             self._last_words.append(chunk)
             self._last_words_bytes += len(chunk)
             while self._last_words_bytes - len(self._last_words[0]) >= STDERR_KEPT_BYTES:
                 self._last_words_bytes -= len(self._last_words.popleft())
+
+    def begin_job(self) -> None:
+        """What was said and killed before is not about the job that begins."""
+        self.memory_kills = memory_kills()
+        self.read_stderr()
+        self._last_words.clear()
+        self._last_words_bytes = 0
 
     def last_words(self) -> str:
         """The last lines of standard error, for the message of a failure."""
@@ -130,12 +160,23 @@ class Child:
         if self.process.returncode is not None:
             # Reaped already: its number may be another process's by now.
             return self.process.returncode
-        for process in _descendants(self.process.pid):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        _kill_marked(self._mark)
         return self.process.wait()
+
+    def ending(self, status: int) -> tuple[str, bool]:
+        """How the process ended, in words with its last ones, and whether memory had run out."""
+        words = self.last_words()
+        reason = died_of_memory(
+            status, words, self.memory_kills, memory_kills(), available_memory_mib()
+        )
+        how = describe_exit(status)
+        if reason is not None:
+            how += f" ({reason})"
+        elif status == -signal.SIGKILL:
+            how += ", by whom is not known"
+        return f"{how}\n{words}" if words else how, reason is not None
 
     def close(self) -> None:
         """Release the pipes and the process handle; the process must have ended."""
@@ -146,6 +187,14 @@ class Child:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+
+    def _chunks(self, fd: int) -> Iterator[bytes]:
+        """What lies in the pipe, but not for ever: a worker may write as fast as it is read."""
+        for _ in range(READS_AT_ONCE):
+            chunk = self._read(fd)
+            if not chunk:
+                return
+            yield chunk
 
     def _read(self, fd: int) -> bytes:
         if fd in self.ended_fds:
@@ -164,13 +213,28 @@ def describe_exit(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"
+    return f"killed by {name}"
 
 
-def _descendants(pid: int) -> list[psutil.Process]:
+def _kill_marked(mark: bytes) -> None:
+    """Kill each process whose environment holds the mark: a worker's descendants inherit it.
+
+    Neither a group of its own nor a parent that has died hides a process from this.
+    """
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        # One that is gone, that is being born or that belongs to another user is not of ours.
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError, PermissionError):
+            if mark in (folder / "environ").read_bytes():
+                _kill_if_marked(int(folder.name), mark)
+
+
+def _kill_if_marked(pid: int, mark: bytes) -> None:
+    pidfd = os.pidfd_open(pid)
     try:
-        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    return found
+        # Looked at again: the number may have been given to another process in between.
+        if mark in Path(f"/proc/{pid}/environ").read_bytes():
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    finally:
+        os.close(pidfd)

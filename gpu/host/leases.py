@@ -6,7 +6,7 @@ lease cannot exist. Two runs in two workspaces share one machine through the sam
 
 from __future__ import annotations
 
-import getpass
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -51,9 +51,13 @@ class LeaseQueue:
         """Leases that are out, oldest first."""
         return tuple(self._leases.values())
 
-    def try_lease(self, holder: str) -> Lease | None:
-        """A lease on the first free device, or None: all are leased, here or by another process."""
-        for device in self._devices:
+    def try_lease(self, holder: str, *, prefer: Sequence[str] = ()) -> Lease | None:
+        """A lease on the first free device, or None: all are leased, here or by another process.
+
+        prefer: UUIDs of devices that are tried before the others, in this order.
+        """
+        rank = {uuid: place for place, uuid in enumerate(prefer)}
+        for device in sorted(self._devices, key=lambda device: rank.get(device.uuid, len(rank))):
             if device.uuid in self._leases:
                 continue
             try:
@@ -100,4 +104,4 @@ class LeaseQueue:
 
 def machine_lock_dir() -> Path:
     """One folder for this user on this machine; not in a workspace, which others do not see."""
-    return Path(tempfile.gettempdir()) / f"watcher-leases-{getpass.getuser()}"
+    return Path(tempfile.gettempdir()) / f"watcher-leases-{os.getuid()}"

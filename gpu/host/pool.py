@@ -1,8 +1,7 @@
-"""Run jobs in leased worker processes: one process a job, each on exactly one device.
+"""Run jobs in leased worker processes; a job ends in one outcome, whatever happens to its process.
 
-A job ends in one outcome, whatever happens to its process: a reply, or a TrainFailed that says
-why. A process that dies without a reply is started once more with the same job; the second death
-is the job's failure. Every lease comes back.
+gpu.host.lifecycle decides; here are the processes, the pipes and the leases. A worker serves many
+units of work, or, with `persistent` off, one; the results are the same.
 """
 
 from __future__ import annotations
@@ -10,70 +9,44 @@ from __future__ import annotations
 import contextlib
 import selectors
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
-from gpu.host.child import WORKER_COMMAND, Child, OversizedLine, describe_exit
-from gpu.host.leases import Lease, LeaseQueue
+from gpu.host.child import WORKER_COMMAND, Child, OversizedLine
+from gpu.host.instructions import GiveBack, Instruction, Kill, Report, Send, Spawn
+from gpu.host.leases import LeaseQueue
+from gpu.host.lifecycle import Lifecycle, Patience
+from gpu.host.units import (
+    Event,
+    FoldFitted,
+    JobEnded,
+    JobStarted,
+    Work,
+    check_work,
+    work_family,
+    work_id,
+    work_jobs,
+)
+from gpu.params import Family
 from gpu.protocol import (
-    FoldDone,
+    MAX_LINE_BYTES,
     Job,
-    Outcome,
+    Ping,
     ProtocolError,
-    Ready,
-    TrainFailed,
+    Shutdown,
+    TrainBatch,
     decode_reply,
     encode,
 )
 
-ATTEMPTS = 2
-# A worker that has replied has nothing left to do; its exit is waited for this long.
-EXIT_GRACE_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class JobStarted:
-    """A worker process has been started for the job on the device."""
-
-    job: Job
-    device: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class FoldFitted:
-    """A trial has fitted one more fold."""
-
-    job: Job
-    reply: FoldDone
-
-
-@dataclass(frozen=True, slots=True)
-class JobEnded:
-    """The job has its outcome. wall_s: from the first process start, seconds."""
-
-    job: Job
-    outcome: Outcome
-    wall_s: float
-
-
-Event = JobStarted | FoldFitted | JobEnded
-
-
-@dataclass(slots=True)
-class _Running:
-    job: Job
-    lease: Lease
-    child: Child
-    attempt: int
-    first_started: float
-    deadline: float | None
-    outcome: Outcome | None = None
-    replied_at: float = 0.0
+__all__ = ["Event", "FoldFitted", "JobEnded", "JobStarted", "Pool"]
 
 
 class Pool:
-    """Owns the worker processes and their leases. Use it as a context manager.
+    """Owns the worker processes and the leases of their work. Use it as a context manager.
+
+    limit: most units of work at once, the number of devices if None. keep_idle: most workers that
+    wait for work, max(4, 2 x devices) if None; an idle worker holds no lease.
 
     One thread drives it: the kernel ties a child's death signal to the thread that started it.
     """
@@ -83,66 +56,101 @@ class Pool:
         leases: LeaseQueue,
         *,
         threads: int,
+        persistent: bool = True,
         limit: int | None = None,
+        keep_idle: int | None = None,
+        patience: Patience | None = None,
         command: Sequence[str] = WORKER_COMMAND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._leases = leases
         self._threads = threads
-        self._command = tuple(command)
         self._limit = limit if limit is not None else len(leases.devices)
+        self._command = tuple(command)
         self._clock = clock
+        self._lifecycle = Lifecycle(
+            leases.devices, persistent=persistent, keep=keep_idle, patience=patience
+        )
         self._selector = selectors.DefaultSelector()
-        self._running: dict[str, _Running] = {}
+        self._children: dict[int, Child] = {}
         self._events: list[Event] = []
+
+    @property
+    def persistent(self) -> bool:
+        """Whether a worker serves more than one unit.
+
+        Set to False, idle workers are told to go now and busy ones after their unit; later units
+        have a process of their own.
+        """
+        return self._lifecycle.persistent
+
+    @persistent.setter
+    def persistent(self, value: bool) -> None:
+        if value != self._lifecycle.persistent:
+            self._do(self._lifecycle.switched(value, self._clock()))
 
     @property
     def running(self) -> tuple[Job, ...]:
         """Jobs whose outcome is still open."""
-        return tuple(running.job for running in self._running.values())
+        return tuple(job for unit in self._lifecycle.units for job in unit.open)
 
-    def try_start(self, job: Job) -> bool:
-        """Start the job if a device is free; False, and nothing has happened, if none is."""
-        if len(self._running) >= self._limit:
+    @property
+    def late_replies(self) -> int:
+        """Replies that were dropped because their job had its outcome already."""
+        return self._lifecycle.late_replies
+
+    def try_start(self, work: Job | TrainBatch) -> bool:
+        """Start the work if a device is free; False, and nothing has happened, if none is.
+
+        A batch holds one lease; its deadline is its own, those of its jobs do not count. Raises
+        ValueError for work that cannot be sent, or an id that is running already.
+        """
+        self._check(work)
+        if len(self._lifecycle.units) >= self._limit:
             return False
-        lease = self._leases.try_lease(job.id)
+        prefer = self._lifecycle.preferred(work_family(work))
+        lease = self._leases.try_lease(work_id(work), prefer=prefer)
         if lease is None:
             return False
-        now = self._clock()
-        deadline = None if job.deadline_s is None else now + job.deadline_s
-        with self._give_back_on_error(lease):
-            self._start(job, lease, attempt=1, first_started=now, deadline=deadline)
+        self._do(self._lifecycle.submitted(work, lease, self._clock()))
         return True
+
+    def prepare(self, family: Family) -> bool:
+        """Start a worker ahead, without a lease; returns whether one was started.
+
+        None is where one of the family is idle or starting, where workers are not persistent,
+        where the last one started ahead died of it, or where this pool has no GPU leased.
+        """
+        instructions = self._lifecycle.foreseen(family, self._clock())
+        self._do(instructions)
+        return bool(instructions)
 
     def wait(self, timeout_s: float) -> list[Event]:
         """What has happened since the last call; waits up to timeout_s if nothing has."""
         limit = self._clock() + timeout_s
         while not self._events:
-            now = self._clock()
-            pause = min([limit, *self._alarms()]) - now
-            if not self._running:
-                # Nothing can happen here; the caller waits for a device that another holds.
-                time.sleep(max(0.0, limit - now))
-                break
-            ready = {key.data for key, _ in self._selector.select(max(0.0, pause))}
-            for job_id in ready:
-                self._read(self._running[job_id])
-            for running in list(self._running.values()):
-                self._check(running)
+            self._turn(limit)
             if self._clock() >= limit:
                 break
         events, self._events = self._events, []
         return events
 
     def cancel(self, job_id: str, reason: str) -> None:
-        """Kill a job's process; its outcome is a TrainFailed of kind "cancelled"."""
-        running = self._running[job_id]
-        self._end(running, TrainFailed(kind="cancelled", message=reason, id=job_id))
+        """Kill the worker that has the job; what is open of its unit ends as "cancelled".
+
+        A job that has ended already keeps its outcome.
+        """
+        self._do(self._lifecycle.cancelled(job_id, reason, self._clock()))
+
+    def retire(self, family: Family) -> None:
+        """Let the idle workers of a family go: no more of its work will come."""
+        self._do(self._lifecycle.retired(family, self._clock()))
 
     def close(self) -> None:
-        """Kill what still runs and return every lease."""
-        for running in list(self._running.values()):
-            self._end(running, TrainFailed(kind="cancelled", message="pool closed"))
+        """Cancel what is open, return every lease, and end every worker."""
+        self._do(self._lifecycle.closed(self._clock()))
+        while self._children:
+            self._turn(self._clock() + 1.0)
         self._selector.close()
 
     def __enter__(self) -> Pool:
@@ -151,129 +159,116 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(
-        self,
-        job: Job,
-        lease: Lease,
-        *,
-        attempt: int,
-        first_started: float,
-        deadline: float | None,
-    ) -> None:
-        child = Child(job.family, lease.device, self._threads, once=True, command=self._command)
-        running = _Running(job, lease, child, attempt, first_started, deadline)
-        self._running[job.id] = running
-        try:
-            for fd in (child.stdout_fd, child.stderr_fd, child.pidfd):
-                self._selector.register(fd, selectors.EVENT_READ, job.id)
-            child.send(encode(job))
-        except OSError:
-            self._release_child(running)
-            raise
-        self._events.append(JobStarted(job, lease.device.name, attempt))
-
-    @contextlib.contextmanager
-    def _give_back_on_error(self, lease: Lease) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            self._leases.give_back(lease)
-            raise
-
-    def _alarms(self) -> list[float]:
-        alarms = []
-        for running in self._running.values():
-            if running.outcome is not None:
-                alarms.append(running.replied_at + EXIT_GRACE_S)
-            elif running.deadline is not None:
-                alarms.append(running.deadline)
-        return alarms
-
-    def _read(self, running: _Running) -> None:
-        running.child.read_stderr()
-        try:
-            lines = running.child.read_lines()
-            for line in lines:
-                self._take(running, line)
-        except (OversizedLine, ProtocolError) as error:
-            self._fail(running, "internal", f"the worker broke the protocol: {error}")
-            return
-        for fd in running.child.ended_fds:
-            # A closed pipe is readable for ever; only the exit of the process counts now.
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(fd)
-
-    def _take(self, running: _Running, line: bytes) -> None:
-        if not line.strip() or running.outcome is not None:
-            return
-        reply = decode_reply(line)
-        match reply:
-            case Ready():
-                return
-            case FoldDone() if reply.id == running.job.id:
-                self._events.append(FoldFitted(running.job, reply))
-            case TrainFailed() if reply.id in (None, running.job.id):
-                self._settle(running, reply)
-            case _:
-                if getattr(reply, "id", None) != running.job.id:
-                    raise ProtocolError(f"a {reply.status} reply for another job")
-                self._settle(running, reply)  # type: ignore[arg-type]  # what is left is an Outcome
-
-    def _settle(self, running: _Running, outcome: Outcome) -> None:
-        running.outcome = outcome
-        running.replied_at = self._clock()
-
-    def _check(self, running: _Running) -> None:
-        """Notice an exit, a passed deadline, or a process that has replied but will not go."""
-        if running.job.id not in self._running:
-            return
-        now = self._clock()
-        if running.child.exited():
-            self._read(running)
-            if running.job.id not in self._running:
-                return
-            if running.outcome is not None:
-                self._end(running, running.outcome)
-            else:
-                self._died(running)
-        elif running.outcome is not None:
-            if now >= running.replied_at + EXIT_GRACE_S:
-                self._end(running, running.outcome)
-        elif running.deadline is not None and now >= running.deadline:
-            self._fail(running, "timeout", f"no result within {running.job.deadline_s:.1f} s")
-
-    def _died(self, running: _Running) -> None:
-        status = running.child.kill()
-        words = running.child.last_words()
-        if running.attempt >= ATTEMPTS:
-            message = f"the worker died {running.attempt} times, last {describe_exit(status)}"
-            self._fail(running, "crashed", f"{message}\n{words}".strip())
-            return
-        self._release_child(running)
-        with self._give_back_on_error(running.lease):
-            self._start(
-                running.job,
-                running.lease,
-                attempt=running.attempt + 1,
-                first_started=running.first_started,
-                deadline=running.deadline,
+    def _check(self, work: Work) -> None:
+        check_work(work)
+        size = len(encode(work))
+        if size > MAX_LINE_BYTES:
+            raise ProtocolError(
+                f"{work_id(work)} is {size} bytes as a line, the limit is {MAX_LINE_BYTES}"
             )
+        ids = {job.id for job in self.running}
+        again = sorted(job.id for job in work_jobs(work) if job.id in ids)
+        if again or any(unit.id == work_id(work) for unit in self._lifecycle.units):
+            raise ValueError(f"{', '.join(again) or work_id(work)}: running already")
 
-    def _fail(self, running: _Running, kind: str, message: str) -> None:
-        failed = {"kind": kind, "message": message, "id": running.job.id}
-        self._end(running, TrainFailed.model_validate(failed))
+    def _turn(self, limit: float) -> None:
+        """Wait for something to happen, until an alarm or the limit, and act on it."""
+        alarm = self._lifecycle.alarm()
+        until = limit if alarm is None else min(limit, alarm)
+        ready: dict[int, set[int]] = {}
+        for key, _ in self._selector.select(max(0.0, until - self._clock())):
+            ready.setdefault(key.data, set()).add(key.fd)
+        for worker, fds in ready.items():
+            child = self._children.get(worker)
+            # Another's event may have ended this worker in the meantime.
+            if child is not None:
+                self._serve(worker, child, fds)
+        # After the replies: what has arrived in time counts, however late it is read.
+        self._do(self._lifecycle.ticked(self._clock()))
 
-    def _end(self, running: _Running, outcome: Outcome) -> None:
-        self._release_child(running)
-        self._leases.give_back(running.lease)
-        wall_s = self._clock() - running.first_started
-        self._events.append(JobEnded(running.job, outcome, wall_s))
+    def _serve(self, worker: int, child: Child, fds: set[int]) -> None:
+        if child.stdin_fd in fds:
+            child.flush()
+        child.read_stderr()
+        self._read(worker, child)
+        if child.pidfd in fds and worker in self._children:
+            how, of_memory = child.ending(child.kill())
+            self._drop(worker)
+            now = self._clock()
+            self._do(self._lifecycle.exited(worker, how, now, of_memory=of_memory))
+        elif worker in self._children:
+            self._watch(worker, child)
 
-    def _release_child(self, running: _Running) -> None:
-        child = running.child
+    def _read(self, worker: int, child: Child) -> None:
+        """Take the lines that have come, until one of them ends the worker."""
+        try:
+            for line in child.read_lines():
+                if not line.strip():
+                    continue
+                reply = decode_reply(line)
+                self._do(self._lifecycle.replied(worker, reply, self._clock()))
+                if worker not in self._children:
+                    return
+        except (OversizedLine, ProtocolError) as error:
+            words = child.last_words()
+            what = f"{error}\n{words}" if words else str(error)
+            self._do(self._lifecycle.garbled(worker, what, self._clock()))
+
+    def _do(self, instructions: Iterable[Instruction]) -> None:
+        pending = deque(instructions)
+        unstarted: dict[int, str] = {}
+        while pending or unstarted:
+            if not pending:
+                worker, how = unstarted.popitem()
+                pending.extend(self._lifecycle.exited(worker, how, self._clock()))
+                continue
+            match pending.popleft():
+                case Spawn() as spawn:
+                    try:
+                        self._spawn(spawn)
+                    except OSError as error:
+                        unstarted[spawn.worker] = f"it could not be started: {error}"
+                case Send(worker, message):
+                    if worker not in unstarted:
+                        self._send(worker, message)
+                case Kill(worker):
+                    self._drop(worker)
+                case GiveBack(lease):
+                    self._leases.give_back(lease)
+                case Report(event):
+                    self._events.append(event)
+
+    def _spawn(self, spawn: Spawn) -> None:
+        child = Child(
+            spawn.family, spawn.device, self._threads, once=spawn.once, command=self._command
+        )
+        self._children[spawn.worker] = child
         for fd in (child.stdout_fd, child.stderr_fd, child.pidfd):
+            self._selector.register(fd, selectors.EVENT_READ, spawn.worker)
+
+    def _send(self, worker: int, message: Work | Ping | Shutdown) -> None:
+        child = self._children[worker]
+        if not isinstance(message, Ping | Shutdown):
+            child.begin_job()
+        child.send(encode(message))
+        self._watch(worker, child)
+
+    def _watch(self, worker: int, child: Child) -> None:
+        """Ask for the events that can still come: none of a closed pipe, writing where it waits."""
+        registered = self._selector.get_map()
+        for fd in child.ended_fds & registered.keys():
+            # A closed pipe is readable for ever; only the exit of the process counts now.
+            self._selector.unregister(fd)
+        if child.unsent and child.stdin_fd not in registered:
+            self._selector.register(child.stdin_fd, selectors.EVENT_WRITE, worker)
+        elif not child.unsent and child.stdin_fd in registered:
+            self._selector.unregister(child.stdin_fd)
+
+    def _drop(self, worker: int) -> None:
+        """End the worker and let go of all that was held for it."""
+        child = self._children.pop(worker)
+        for fd in (child.stdin_fd, child.stdout_fd, child.stderr_fd, child.pidfd):
             with contextlib.suppress(KeyError):
                 self._selector.unregister(fd)
         child.kill()
         child.close()
-        del self._running[running.job.id]

@@ -13,10 +13,18 @@ TIME_IS_UP = "time budget used up"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What people want at this moment: stop everything (why), and families switched off (why)."""
+    """What people want at this moment.
+
+    stop: why everything is to end, or None. families_off: families switched off, and why.
+    persistent: workers serve many trials. tree_workers: most tree trials at once, 0 for as many as
+    there are devices. networks: most networks in one computation, 0 for as many as memory allows.
+    """
 
     stop: str | None = None
     families_off: Mapping[Family, str] = field(default_factory=dict)
+    persistent: bool = True
+    tree_workers: int = 0
+    networks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

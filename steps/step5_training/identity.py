@@ -49,5 +49,5 @@ def search_identity(
         mode="json",
     )
     described = {name: distribution_to_json(d) for name, d in sorted(space.items())}
-    text = json.dumps([spec.family, described, fixed, BATCH], sort_keys=True)
+    text = json.dumps([spec.family, described, fixed, BATCH, spec.shared], sort_keys=True)
     return Identity(table, folds, sha256_text(text)[:16], settings.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gpu.params import Family
@@ -17,26 +18,31 @@ LOOK_EVERY_S = 1.0
 
 
 class Desk:
-    """Reads the orders at most once a second; a broken policy file changes nothing."""
+    """Reads the orders at most once a second; a broken policy file changes nothing.
+
+    usual: the orders as the run's own parameters have them; the policy may only restrict them.
+    """
 
     def __init__(
         self,
         policy: LivePolicy,
         workspace: Path,
         families: Sequence[Family],
+        usual: Orders,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._halt_file = workspace / HALT_FILE
         self._families = families
+        self._usual = usual
         self._clock = clock
         self._looked_at = float("-inf")
-        self._orders = Orders()
+        self._orders = usual
 
     def __call__(self) -> Orders:
         """The orders of this moment."""
         if stop_requested():
-            return Orders(stop="the watcher asked to stop")
+            return replace(self._orders, stop="the watcher asked to stop")
         if self._clock() - self._looked_at >= LOOK_EVERY_S:
             self._looked_at = self._clock()
             self._orders = self._look()
@@ -50,13 +56,15 @@ class Desk:
             log.warning("policy changed: %s", "; ".join(change.changed))
         policy = self._policy.current
         if policy.halt:
-            return Orders(stop=f"halt in the policy: {policy.halt_reason or 'no reason given'}")
+            reason = policy.halt_reason or "no reason given"
+            return replace(self._usual, stop=f"halt in the policy: {reason}")
         if self._halt_file.exists():
-            return Orders(stop=f"{HALT_FILE} exists")
+            return replace(self._usual, stop=f"{HALT_FILE} exists")
         allowed = policy.training.families
         off = {
             family: "switched off by policy"
             for family in self._families
             if not getattr(allowed, family)
         }
-        return Orders(families_off=off)
+        persistent = self._usual.persistent and policy.training.use_persistent_workers
+        return replace(self._usual, families_off=off, persistent=persistent)

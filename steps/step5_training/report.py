@@ -17,7 +17,13 @@ from steps.step5_training.models import AGENT, checkpoint_in, copy_winner, store
 from steps.step5_training.settings import Settings
 from steps.step5_training.studies import Studies
 from steps.step5_training.study import FamilyStudy
-from steps.step5_training.wording import headline, result_error, result_status, what_next
+from steps.step5_training.wording import (
+    headline,
+    pruning_note,
+    result_error,
+    result_status,
+    what_next,
+)
 from steps.tables import Table
 
 
@@ -51,7 +57,8 @@ def publish_run(
     """Write checkpoints, sidecars and diagnostics; put the models in force; say what happened."""
     workspace = Path(request.workspace)
     families = _families(studies, judged, settings)
-    notes = (*studies.notes, *judged.notes)
+    pruning = pruning_note(families)
+    notes = (*studies.notes, *judged.notes, *([] if pruning is None else [pruning]))
     outputs: list[Path] = []
     withheld, before = False, None
     if judged.best is not None and judged.signal is not None:

@@ -19,7 +19,7 @@ from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
 from steps.policies import LivePolicy, Policy
-from steps.step5_training.comparison import Comparison
+from steps.step5_training.comparison import Comparison, Orders
 from steps.step5_training.ensemble import compare_blend
 from steps.step5_training.evaluate import evaluate
 from steps.step5_training.final_fit import Places
@@ -139,6 +139,12 @@ def _search(
     )
     log.info("placing trials on %s", plan.reason)
     budget = settings.time_budget_minutes
+    usual = Orders(
+        persistent=settings.persistent_workers,
+        tree_workers=settings.tree_parallel_workers,
+        networks=settings.n_concurrent_nn,
+    )
+    desk = Desk(policy, Path(request.workspace), tuple(studies.by_family), usual)
     with Pool(LeaseQueue(plan.devices), threads=plan.threads) as pool:
         return Scheduler(
             studies.by_family,
@@ -147,7 +153,7 @@ def _search(
             n_folds=settings.k_folds,
             seed=settings.seed,
             slots=len(plan.devices),
-            orders=Desk(policy, Path(request.workspace), tuple(studies.by_family)),
+            orders=desk,
             report=progress.families,
             deadline=None if budget is None else started + budget * 60,
         ).run()

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState, create_trial
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from steps.step5_training.families.base import SearchSpace
 
@@ -32,38 +33,80 @@ class PastTrial:
 
 
 def propose(
-    history: Sequence[PastTrial], space: SearchSpace, *, seed: int, count: int
+    history: Sequence[PastTrial],
+    space: SearchSpace,
+    *,
+    seed: int,
+    count: int,
+    shared: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """The next `count` trials' values. TPE of Bergstra et al. 2011, multivariate as Falkner 2018.
 
-    Every option is set: the defaults differ between versions of Optuna. Trials of one batch see
-    each other as unfinished (constant liar), so they spread.
+    shared: categorical names whose values the whole batch has in common, so that its trials can be
+    trained as one computation. The batch's first trial draws them; the others are drawn beside
+    them. Every option is set: the defaults differ between versions of Optuna. Trials of one batch
+    see each other as unfinished (constant liar), so they spread.
     """
-    position = len(history)
     with warnings.catch_warnings():
         # multivariate and constant_liar are marked experimental in some versions.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=STARTUP_TRIALS,
-            n_ei_candidates=CANDIDATES,
-            multivariate=True,
-            group=False,
-            constant_liar=True,
-            seed=int(np.random.SeedSequence([seed, position]).generate_state(1)[0]),
+        study = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(),
+            sampler=_sampler([seed, len(history)]),
+            direction="maximize",
         )
-    study = optuna.create_study(
-        storage=optuna.storages.InMemoryStorage(), sampler=sampler, direction="maximize"
+        for past in history:
+            if past.fold_means:
+                study.add_trial(_frozen(past, space))
+        fixed = _first_choices(history, space, seed=seed, count=count, shared=shared)
+        drawn: list[dict[str, Any]] = []
+        free = study.sampler
+        for _ in range(count):
+            study.sampler = optuna.samplers.PartialFixedSampler(fixed, free) if fixed else free
+            drawn.append(dict(study.ask(fixed_distributions=space).params))
+            fixed = {name: drawn[0][name] for name in shared if name in space}
+    return drawn
+
+
+def _sampler(entropy: Sequence[int]) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.TPESampler(
+        n_startup_trials=STARTUP_TRIALS,
+        n_ei_candidates=CANDIDATES,
+        multivariate=True,
+        group=False,
+        constant_liar=True,
+        seed=int(np.random.SeedSequence(entropy).generate_state(1)[0]),
     )
-    for past in history:
-        if not past.fold_means:
-            continue
-        study.add_trial(
-            create_trial(
-                state=TrialState.COMPLETE if past.complete else TrialState.PRUNED,
-                value=past.fold_means[-1],
-                params=past.values,
-                distributions=space,
-                intermediate_values=dict(enumerate(past.fold_means, start=1)),
-            )
-        )
-    return [dict(study.ask(fixed_distributions=space).params) for _ in range(count)]
+
+
+def _frozen(past: PastTrial, space: SearchSpace) -> FrozenTrial:
+    return create_trial(
+        state=TrialState.COMPLETE if past.complete else TrialState.PRUNED,
+        value=past.fold_means[-1],
+        params=past.values,
+        distributions=space,
+        intermediate_values=dict(enumerate(past.fold_means, start=1)),
+    )
+
+
+def _first_choices(
+    history: Sequence[PastTrial],
+    space: SearchSpace,
+    *,
+    seed: int,
+    count: int,
+    shared: Sequence[str],
+) -> dict[str, Any]:
+    """While the search starts at random, each batch takes the next of a shuffled list of choices.
+
+    A batch has one choice only, so drawing them independently would repeat some and leave out most.
+    """
+    if not shared or len(history) >= STARTUP_TRIALS:
+        return {}
+    batch = len(history) // count
+    chosen = {}
+    for i, name in enumerate(shared):
+        if isinstance(distribution := space.get(name), CategoricalDistribution):
+            order = np.random.default_rng([seed, i]).permutation(len(distribution.choices))
+            chosen[name] = distribution.choices[order[batch % len(order)]]
+    return chosen

@@ -1,7 +1,8 @@
 """Run the trials of all families, and their final fits, over one lease queue.
 
 Each study asks for a batch and waits for all of it; while one waits, the others keep the devices
-busy. The family with the most work left goes first, so that no study is left alone at the end.
+busy. The family with the most work left goes first, so that no study is left alone at the end. A
+unit of work (a trial, a fused batch of trials, a final fit) holds one lease from start to end.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from gpu.host.pool import Event, FoldFitted, JobEnded, JobStarted, Pool
 from gpu.params import Family
-from gpu.protocol import FinalFit, FitDone, TrainFailed, TrainTrial, TrialDone
+from gpu.protocol import FinalFit, FitDone, TrainFailed, TrialDone
 from steps.contract import FamilyProgress, TrialNow
 from steps.step5_training.comparison import TIME_IS_UP, Comparison, Orders
 from steps.step5_training.final_fit import Places, final_fit_job
@@ -21,21 +21,11 @@ from steps.step5_training.limits import fit_limit_s, trial_limit_s
 from steps.step5_training.progress import family_progress
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
+from steps.step5_training.units import Live, TrialShape, Unit, trial_units
 
 POLL_S = 0.25
 # Final fits are expected to take this many times their estimate when a time budget is kept.
 RESERVE_FACTOR = 1.3
-
-
-@dataclass(slots=True)
-class _Live:
-    """A trial or final fit that is running or waiting for a device."""
-
-    family: Family
-    job: TrainTrial | FinalFit
-    planned: Planned | None
-    device: str = ""
-    folds_done: int = 0
 
 
 class Scheduler:
@@ -57,16 +47,15 @@ class Scheduler:
     ) -> None:
         self._studies = dict(studies)
         self._pool = pool
-        self._places = places
-        self._n_folds = n_folds
-        self._seed = seed
+        self._shape = TrialShape(places, n_folds, seed)
         self._slots = slots
         self._orders = orders
         self._report = report
         self._deadline = deadline
         self._clock = clock
-        self._queues: dict[Family, deque[_Live]] = {family: deque() for family in studies}
-        self._live: dict[str, _Live] = {}
+        self._wanted = Orders()
+        self._queues: dict[Family, deque[Unit]] = {family: deque() for family in studies}
+        self._live: dict[str, Live] = {}
         self._fits: dict[Family, tuple[FinalFit, FitDone | TrainFailed]] = {}
         self._fit_queued: set[Family] = set()
         self._off: dict[Family, str] = {}
@@ -84,8 +73,7 @@ class Scheduler:
                 stopped = orders.stop
                 self._cancel(lambda _: True, orders.stop)
                 break
-            for family, reason in orders.families_off.items():
-                self._switch_off(family, reason)
+            self._obey(orders)
             self._keep_time()
             self._fill()
             for event in self._pool.wait(POLL_S):
@@ -115,46 +103,58 @@ class Scheduler:
         settled = family in self._fits or family in self._off
         return settled or self._studies[family].best is None
 
+    def _obey(self, orders: Orders) -> None:
+        self._wanted = orders
+        self._pool.persistent = orders.persistent
+        for family, reason in orders.families_off.items():
+            self._switch_off(family, reason)
+
     def _fill(self) -> None:
         """Give free devices to the family with the most work left, until none is free."""
         while True:
             for family, study in self._studies.items():
                 if not self._queues[family]:
                     self._enqueue(family, study)
-            waiting = [family for family, queue in self._queues.items() if queue]
+            waiting = [family for family in self._queues if self._may_start(family)]
             if not waiting:
                 return
             family = max(waiting, key=self._urgency)
-            live = self._queues[family][0]
-            if not self._pool.try_start(live.job):
+            unit = self._queues[family][0]
+            if not self._pool.try_start(unit.work):
                 self._note_wait()
+                # While the devices are busy, the next worker can load its library.
+                self._pool.prepare(family)
                 return
             self._waited_since = None
             self._queues[family].popleft()
-            self._live[live.job.id] = live
+            self._live.update({live.job.id: live for live in unit.lives})
+
+    def _may_start(self, family: Family) -> bool:
+        if not self._queues[family]:
+            return False
+        most = self._wanted.tree_workers
+        if family == "neural_net" or most == 0:
+            return True
+        return sum(live.family != "neural_net" for live in self._live.values()) < most
 
     def _enqueue(self, family: Family, study: FamilyStudy) -> None:
-        for planned in study.ask():
-            job = TrainTrial(
-                id=f"{family}-{planned.number}",
-                family=family,
-                trial_number=planned.number,
-                params=planned.record,
-                table=str(self._places.table),
-                folds=tuple(range(self._n_folds)),
-                seed=self._seed,
-                predictions_path=str(study.predictions_path(planned.position)),
-                prune=planned.prune,
-                deadline_s=trial_limit_s(self._fold_s[family], self._n_folds),
-            )
-            self._queues[family].append(_Live(family, job, planned))
+        units = trial_units(
+            study,
+            study.ask(),
+            self._shape,
+            limit_s=trial_limit_s(self._fold_s[family], self._shape.n_folds),
+            # A fused batch fills one device; with devices to spare it is worth dividing.
+            parts=self._slots // len(self._studies),
+            networks=self._wanted.networks,
+        )
+        self._queues[family].extend(units)
         ended = study.remaining == 0 and not study.pending
         if ended and study.best is not None and family not in self._fit_queued:
             self._fit_queued.add(family)
             left = None if self._deadline is None else self._deadline - self._clock()
             limit = fit_limit_s(self._fit_estimate_s(family), left)
-            fit = final_fit_job(study.best, family, self._places, self._seed, limit)
-            self._queues[family].append(_Live(family, fit, None))
+            fit = final_fit_job(study.best, family, self._shape.places, self._shape.seed, limit)
+            self._queues[family].append(Unit(family, fit, (Live(family, fit, None),)))
 
     def _urgency(self, family: Family) -> float:
         """Most work left first; under a time budget nobody finishes, so the least served first."""
@@ -162,7 +162,7 @@ class Scheduler:
             left = self._work_left_s(family)
             return float("inf") if left is None else left
         folds = self._fold_s[family]
-        trial_s = self._n_folds * sum(folds) / len(folds) if folds else 1.0
+        trial_s = self._shape.n_folds * sum(folds) / len(folds) if folds else 1.0
         running = sum(live.family == family for live in self._live.values())
         return -(self._training_s[family] + running * trial_s)
 
@@ -187,7 +187,7 @@ class Scheduler:
         seconds = [s.duration_s for s in best.scores] if best else self._fold_s[family]
         if not seconds:
             return 0.0
-        return sum(seconds) / len(seconds) * self._n_folds / max(1, self._n_folds - 1)
+        return sum(seconds) / len(seconds) * self._shape.n_folds / max(1, self._shape.n_folds - 1)
 
     def _keep_time(self) -> None:
         """When only the final fits still fit into the time budget, end the search."""
@@ -213,15 +213,18 @@ class Scheduler:
         self._fit_queued.add(family)
         self._cancel(lambda live: live.family == family, reason)
 
-    def _cancel(self, which: Callable[[_Live], bool], reason: str) -> None:
+    def _cancel(self, which: Callable[[Live], bool], reason: str) -> None:
         """End running and waiting jobs; their trials are due again when the study is resumed."""
         for queue in self._queues.values():
-            for live in [live for live in queue if which(live)]:
-                queue.remove(live)
-                if live.planned is not None:
-                    self._studies[live.family].postpone(live.planned)
+            for unit in [unit for unit in queue if any(map(which, unit.lives))]:
+                queue.remove(unit)
+                for live in unit.lives:
+                    if live.planned is not None:
+                        self._studies[live.family].postpone(live.planned)
         for job_id in [job_id for job_id, live in self._live.items() if which(live)]:
-            self._pool.cancel(job_id, reason)
+            # The end of one trial of a fused batch is the end of all of it.
+            if any(job.id == job_id for job in self._pool.running):
+                self._pool.cancel(job_id, reason)
         for event in self._pool.wait(0):
             self._take(event)
 
@@ -239,7 +242,7 @@ class Scheduler:
             case JobEnded():
                 self._end(self._live.pop(event.job.id), event)
 
-    def _end(self, live: _Live, event: JobEnded) -> None:
+    def _end(self, live: Live, event: JobEnded) -> None:
         study = self._studies[live.family]
         self._training_s[live.family] += event.wall_s
         match live.planned, event.outcome:
@@ -250,6 +253,7 @@ class Scheduler:
             case None, (FitDone() | TrainFailed()) as outcome:
                 assert isinstance(live.job, FinalFit)  # noqa: S101  # only fits have no plan
                 self._fits.setdefault(live.family, (live.job, outcome))
+                self._pool.retire(live.family)
             case _:
                 raise TypeError(f"{live.job.id} was answered by {type(event.outcome).__name__}")
 
@@ -271,7 +275,7 @@ class Scheduler:
                     TrialNow(
                         trial=live.planned.position + 1 if live.planned else study.trials,
                         fold=live.folds_done,
-                        folds=self._n_folds if live.planned else 0,
+                        folds=self._shape.n_folds if live.planned else 0,
                         device=live.device,
                     )
                     for live in self._live.values()

@@ -44,6 +44,9 @@ class Settings(BaseModel):
     time_budget_minutes: Annotated[float, Field(gt=0)] | None = None
     pruning: bool = True
     slots: Annotated[int, Field(ge=0)] = 0
+    persistent_workers: bool = True
+    tree_parallel_workers: Annotated[int, Field(ge=0)] = 0
+    n_concurrent_nn: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=1)] = 60
     patience: Annotated[int, Field(ge=1)] = 10
     batch_mode: Literal["auto", "full", "mini"] = "auto"

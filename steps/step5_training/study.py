@@ -43,6 +43,8 @@ class FamilyStudy:
         folder: Path,
     ) -> None:
         self.family: Family = spec.family
+        # Whether the trials of a batch train as one computation.
+        self.fused = bool(spec.shared)
         self.name = study.study_name
         self.trials = settings.trials
         self.stopped: str | None = None
@@ -107,7 +109,9 @@ class FamilyStudy:
             start = len(self._finished)
             first = start - start % BATCH
             history = [self._past(self._finished[i]) for i in range(first)]
-            batch = propose(history, self._space, seed=self._seed(), count=BATCH)
+            batch = propose(
+                history, self._space, seed=self._seed(), count=BATCH, shared=self._spec.shared
+            )
             stop = min(first + BATCH, self.trials)
             self._again = [(i, batch[i - first]) for i in range(start, stop)]
         rule = self._prune_rule()

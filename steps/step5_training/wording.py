@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpu.params import Family
-from steps.contract import FamilyResult, StepError
+from steps.contract import FamilyResult, Note, StepError
 from steps.step5_training.comparison import TIME_IS_UP
 from steps.step5_training.judged import Judged
 
@@ -59,6 +59,24 @@ def headline(
                 f"{best} predicts {target}: R2 {result.cv.r2.value:.3f} in cross-validation, "
                 f"{result.holdout.r2.value:.3f} on the holdout."
             )
+
+
+def pruning_note(families: Mapping[Family, FamilyResult]) -> Note | None:
+    """What pruning left out; None where it left out nothing."""
+    skipped = {
+        name: result.folds_pruned for name, result in families.items() if result.folds_pruned
+    }
+    if not skipped:
+        return None
+    total = sum(skipped.values())
+    fitted = sum(result.folds_fitted for result in families.values())
+    each = ", ".join(f"{name} {count}" for name, count in skipped.items())
+    return Note(
+        level="info",
+        code="pruning",
+        message=f"pruning skipped {total} of {total + fitted} fold fits, of trials that could not "
+        f"win ({each}); pruning false fits them all",
+    )
 
 
 def what_next(judged: Judged, before: Path | None, *, withheld: bool) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -144,6 +145,32 @@ def test_a_family_switched_off_mid_run_stops_and_the_others_finish(workspace):
     assert families["neural_net"]["status"] == "skipped"
     assert families["neural_net"]["error"] == "switched off by policy"
     assert [families[f]["status"] for f in ("xgboost", "lightgbm", "catboost")] == ["complete"] * 3
+
+
+def test_persistent_workers_switched_off_mid_run_change_no_result(workspace, unkilled):
+    policy = workspace.root / "watcher_policies.json"
+    with start(workspace, **TREES) as process:
+        wait_until(lambda: finished_trials(workspace) >= 2, process)
+        text = policy.read_text()
+        on = '"use_persistent_workers": true'
+        assert on in text
+        policy.write_text(text.replace(on, on.replace("true", "false")))
+        wait_until(lambda: one_shot_workers(process), process)
+        out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    family = json.loads(out)["steps"][-1]["result"]["families"]["lightgbm"]
+    assert family["params"] == unkilled["params"]
+    assert family["cv"] == unkilled["cv"]
+
+
+def one_shot_workers(process):
+    """Workers that were started for one unit of work, and end after it."""
+    found = []
+    for child in tree(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            line = child.cmdline()
+            found += [child] if "gpu.worker" in line and "--once" in line else []
+    return found
 
 
 def test_a_policy_saved_half_changes_nothing_and_is_said(workspace):

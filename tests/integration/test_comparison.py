@@ -85,9 +85,10 @@ def same_outcome(first, second):
         assert a["holdout"] == b["holdout"]
 
 
-def test_the_number_of_slots_changes_nothing(trained, workspace):
+def test_neither_the_number_of_slots_nor_a_process_a_trial_changes_anything(trained, workspace):
     workspace.write_csv("houses.csv", make_columns())
-    same_outcome(trained[1], workspace.step5("houses.csv", target="price", slots=1))
+    options = {"target": "price", "slots": 1, "persistent_workers": False}
+    same_outcome(trained[1], workspace.step5("houses.csv", **options))
 
 
 def test_a_run_that_is_resumed_to_more_trials_equals_one_that_was_not_stopped(trained, workspace):

@@ -19,7 +19,11 @@ def file(tmp_path):
 
 def test_the_shipped_file_says_what_the_code_defaults_to():
     shipped = load_policy(SHIPPED).model_dump(exclude={"schema_"})
-    assert shipped == Policy().model_dump(exclude={"schema_"})
+    defaults = Policy().model_dump(exclude={"schema_"})
+    # A policy file of before the key existed must not switch persistent workers on.
+    assert shipped["training"].pop("use_persistent_workers") is True
+    assert defaults["training"].pop("use_persistent_workers") is False
+    assert shipped == defaults
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_told_once(file, damag
 
 
 def test_the_last_good_policy_stands_in_where_the_first_reading_fails(file):
-    good = Policy(halt=True)
+    good = load_policy(SHIPPED).model_copy(update={"halt": True})
     file.write_text("{")
     with pytest.raises(PolicyError):
         LivePolicy(file)

@@ -22,6 +22,8 @@ class FamilySpec:
     complete: (values drawn from them, settings) -> the whole record, as the trainer takes it.
     rounds_param: the parameter that a final fit's fixed number of rounds stands for.
     sources: where the ranges come from.
+    shared: names whose values all trials of one batch of asks have in common, and which therefore
+    train as one computation; empty for families whose trials train alone.
     """
 
     family: Family
@@ -29,3 +31,4 @@ class FamilySpec:
     complete: Callable[[Mapping[str, Any], Settings], Params]
     rounds_param: str
     sources: tuple[str, ...]
+    shared: tuple[str, ...] = ()

@@ -59,6 +59,8 @@ SPEC = FamilySpec(
     search_space=_search_space,
     complete=_complete,
     rounds_param="epochs",
+    # What decides the shape of the computation; see gpu/worker/nn/fused.py.
+    shared=("hidden_layers", "batch_size"),
     sources=(
         "Gorishniy et al. 2021, Revisiting Deep Learning Models for Tabular Data, appendix (MLP)",
         "Holzmueller, Grinsztajn, Steinwart 2024, Better by Default (RealMLP)",

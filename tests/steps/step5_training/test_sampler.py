@@ -51,3 +51,33 @@ def test_failed_and_pruned_trials_are_lived_with():
         for i, v in enumerate(search(16, 4, score))
     ]
     assert len(propose(past, SPACE, seed=1, count=4)) == 4
+
+
+def test_a_batch_has_its_shared_choices_in_common_and_the_others_apart():
+    history = []
+    for _ in range(6):
+        batch = propose(history, SPACE, seed=3, count=4, shared=("kind",))
+        assert len({values["kind"] for values in batch}) == 1
+        assert len({values["rate"] for values in batch}) == 4
+        history += [PastTrial(v, (score(v),), complete=True) for v in batch]
+
+
+def test_the_first_batches_take_different_choices():
+    wide = {**SPACE, "kind": CategoricalDistribution(("a", "b", "c", "d", "e"))}
+    for seed in range(10):
+        history, kinds = [], []
+        while len(history) < STARTUP_TRIALS:
+            batch = propose(history, wide, seed=seed, count=4, shared=("kind",))
+            kinds.append(batch[0]["kind"])
+            history += [PastTrial(v, (score(v),), complete=True) for v in batch]
+        assert len(set(kinds)) == len(kinds)
+
+
+def test_a_shared_choice_is_learnt_like_any_other():
+    kinds = []
+    history = []
+    for _ in range(20):
+        batch = propose(history, SPACE, seed=3, count=4, shared=("kind",))
+        kinds.append(batch[0]["kind"])
+        history += [PastTrial(v, (score(v) * 3,), complete=True) for v in batch]
+    assert kinds[-10:].count("a") >= 7

@@ -2,161 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
-
-import numpy as np
-import pytest
-
-from gpu.host.pool import FoldFitted, JobEnded, JobStarted
-from gpu.protocol import (
-    FinalFit,
-    FitDone,
-    FoldDone,
-    FoldScore,
-    TrainFailed,
-    TrialDone,
-)
+from gpu.protocol import FinalFit
 from steps.step5_training.comparison import Orders
-from steps.step5_training.families import SPECS
-from steps.step5_training.final_fit import Places
-from steps.step5_training.identity import search_identity
-from steps.step5_training.scheduler import Scheduler
-from steps.step5_training.settings import Settings
-from steps.step5_training.storage import open_storage
-from steps.step5_training.study import open_study
 
 FAMILIES = ("xgboost", "lightgbm")
-FOLDS = 3
-
-
-class Clock:
-    """A clock that moves when work is done."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-class FakePool:
-    """The face of Pool; jobs take time on a made-up clock and end in a random order."""
-
-    def __init__(self, clock, slots, seed, seconds=None, fail=()):
-        self.clock, self.slots, self.random = clock, slots, random.Random(seed)
-        self.seconds = seconds or {"xgboost": 3.0, "lightgbm": 1.0}
-        self.fail = fail
-        self.jobs = {}
-        self.events = []
-        self.started = []
-        self.cancelled = []
-
-    @property
-    def running(self):
-        return tuple(job for job, _ in self.jobs.values())
-
-    def try_start(self, job):
-        if len(self.jobs) >= self.slots:
-            return False
-        seconds = self.seconds[job.family] * self.random.uniform(0.5, 1.5)
-        self.jobs[job.id] = (job, self.clock.now + seconds)
-        self.started.append(job)
-        self.events.append(JobStarted(job, "CPU slot 0", 1))
-        return True
-
-    def wait(self, timeout_s):
-        if not self.events and self.jobs:
-            job, ends = min(self.jobs.values(), key=lambda pair: pair[1])
-            if ends <= self.clock.now + timeout_s:
-                self.clock.now = max(self.clock.now, ends)
-                del self.jobs[job.id]
-                self.events += self.finish(job)
-            else:
-                self.clock.now += timeout_s
-        elif not self.events:
-            self.clock.now += timeout_s
-        events, self.events = self.events, []
-        return events
-
-    def cancel(self, job_id, reason):
-        job, _ = self.jobs.pop(job_id)
-        self.cancelled.append(job_id)
-        failed = TrainFailed(kind="cancelled", message=reason, id=job_id)
-        self.events.append(JobEnded(job, failed, 0.1))
-
-    def finish(self, job):
-        seconds = self.seconds[job.family]
-        if isinstance(job, FinalFit):
-            done = FitDone(
-                id=job.id,
-                checkpoint_sha256="0" * 64,
-                train_mse=1.0,
-                duration_s=seconds,
-                device="cpu",
-                library_version="1",
-            )
-            return [JobEnded(job, done, seconds)]
-        if job.family in self.fail:
-            return [JobEnded(job, TrainFailed(kind="internal", message="broken"), seconds)]
-        Path(job.predictions_path).write_bytes(b"predictions")
-        r2 = 0.9 - abs(np.log(job.params["learning_rate"] / 0.1)) / 10
-        scores = tuple(
-            FoldScore(
-                fold=k,
-                r2=r2,
-                val_mse=1.0,
-                train_mse=1.0,
-                best_round=10 + k,
-                rounds_run=20,
-                duration_s=seconds / FOLDS,
-            )
-            for k in range(FOLDS)
-        )
-        folds = [FoldFitted(job, FoldDone(id=job.id, score=score)) for score in scores]
-        done = TrialDone(
-            id=job.id, scores=scores, pruned=False, duration_s=seconds, device="cpu",
-            peak_rss_mib=1.0,
-        )  # fmt: skip
-        return [*folds, JobEnded(job, done, seconds)]
-
-
-@pytest.fixture
-def world(tmp_path):
-    def build(slots=2, seed=0, trials=10, run="r", orders=Orders, deadline=None, **pool_options):
-        clock = Clock()
-        pool = FakePool(clock, slots, seed, **pool_options)
-        settings = Settings(trials=trials, resume=run == "resumed")
-        storage = open_storage("sqlite", tmp_path / "studies")
-        studies = {}
-        for family in FAMILIES:
-            space = SPECS[family].search_space(settings, 1000)
-            studies[family], _ = open_study(
-                storage,
-                SPECS[family],
-                settings,
-                identity=search_identity(SPECS[family], space, settings, "t", "f"),
-                space=space,
-                table_name="t",
-                run_id=run,
-                folder=tmp_path / "predictions",
-            )
-        seen = []
-        scheduler = Scheduler(
-            studies,
-            pool,
-            Places(tmp_path / "table", tmp_path / "fits"),
-            n_folds=FOLDS,
-            seed=1,
-            slots=slots,
-            orders=orders,
-            report=lambda *snapshot: seen.append(snapshot),
-            deadline=None if deadline is None else clock.now + deadline,
-            clock=clock,
-        )
-        return scheduler, studies, pool, clock, seen
-
-    return build
 
 
 def values(studies):
@@ -274,9 +123,82 @@ def test_a_wait_for_another_runs_device_is_said(world):
         looks.append(1)
         if len(looks) == 5:
             pool.slots = 1
-        return FakePool.wait(pool, timeout_s)
+        return type(pool).wait(pool, timeout_s)
 
     pool.wait = wait
     scheduler.run()
     assert "waiting for a device that another run holds" in seen[2][2]
     assert seen[-1][2] == ""
+
+
+def test_networks_are_asked_leased_and_ended_as_batches_of_one_architecture(world):
+    scheduler, studies, pool, *_ = world(families=("neural_net", *FAMILIES), trials=12)
+    comparison = scheduler.run()
+    assert [len(batch.jobs) for batch in pool.batches] == [4, 4, 4]
+    for batch in pool.batches:
+        assert len({tuple(job.params["hidden_layers"]) for job in batch.jobs}) == 1
+        assert len({job.params["batch_size"] for job in batch.jobs}) == 1
+    assert len(studies["neural_net"].finished) == 12
+    assert set(comparison.fits) == {"neural_net", *FAMILIES}
+
+
+def test_a_batch_is_divided_where_devices_would_idle(world):
+    scheduler, _, pool, *_ = world(families=("neural_net",), trials=8, slots=2)
+    scheduler.run()
+    assert [len(batch.jobs) for batch in pool.batches] == [2, 2, 2, 2]
+
+
+def test_the_networks_do_not_depend_on_slots_or_timing(world):
+    families = ("neural_net", "lightgbm")
+    scheduler, studies, *_ = world(families=families, slots=1, run="a")
+    scheduler.run()
+    expected = values(studies)
+    for slots, seed in ((2, 1), (8, 3)):
+        scheduler, studies, *_ = world(families=families, slots=slots, seed=seed, run=f"b{slots}")
+        scheduler.run()
+        assert values(studies) == expected
+
+
+def test_a_stop_puts_all_trials_of_a_running_batch_back(world):
+    looks = []
+
+    def orders():
+        looks.append(1)
+        return Orders(stop="halt" if len(looks) > 12 else None)
+
+    scheduler, studies, pool, *_ = world(families=("neural_net",), orders=orders)
+    scheduler.run()
+    assert len(pool.cancelled) in (2, 4)
+    assert studies["neural_net"].pending == 0
+    scheduler, studies, *_ = world(families=("neural_net",), run="resumed")
+    scheduler.run()
+    assert len(studies["neural_net"].finished) == 10
+
+
+def test_tree_workers_and_networks_follow_the_orders(world):
+    most = []
+
+    def orders():
+        return Orders(tree_workers=1, networks=7, persistent=False)
+
+    families = ("neural_net", *FAMILIES)
+    scheduler, _, pool, *_ = world(families=families, slots=4, orders=orders)
+    start = pool.try_start
+
+    def try_start(work):
+        done = start(work)
+        most.append(sum(job.family != "neural_net" for job in pool.running))
+        return done
+
+    pool.try_start = try_start
+    scheduler.run()
+    assert max(most) == 1
+    assert {batch.n_concurrent for batch in pool.batches} == {7}
+    assert pool.persistent is False
+
+
+def test_the_next_familys_worker_is_prepared_and_a_finished_ones_is_let_go(world):
+    scheduler, _, pool, *_ = world()
+    scheduler.run()
+    assert set(pool.prepared) == set(FAMILIES)
+    assert sorted(pool.retired) == sorted(FAMILIES)

@@ -1,0 +1,97 @@
+"""Turn a batch of asks into units of work: what one worker does under one lease."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpu.params import Family
+from gpu.protocol import FinalFit, TrainBatch, TrainTrial
+from steps.step5_training.final_fit import Places
+from steps.step5_training.study import FamilyStudy
+from steps.step5_training.trials import Planned
+
+
+@dataclass(slots=True)
+class Live:
+    """A trial (with its plan) or a final fit (without), waiting for a device or running."""
+
+    family: Family
+    job: TrainTrial | FinalFit
+    planned: Planned | None
+    device: str = ""
+    folds_done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Work for one worker under one lease: a trial, a final fit, or a batch of fused trials."""
+
+    family: Family
+    work: TrainTrial | FinalFit | TrainBatch
+    lives: tuple[Live, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialShape:
+    """What all trials of a run have in common."""
+
+    places: Places
+    n_folds: int
+    seed: int
+
+
+def trial_units(
+    study: FamilyStudy,
+    planned: Sequence[Planned],
+    shape: TrialShape,
+    *,
+    limit_s: float | None,
+    parts: int,
+    networks: int,
+) -> list[Unit]:
+    """One unit a trial; for a family whose trials train fused, `parts` units of about equal size.
+
+    limit_s: deadline of one trial, None while its length is unknown. networks: most networks in
+    one computation, 0 for as many as memory allows.
+    """
+    family = study.family
+    if not study.fused:
+        lives = [Live(family, _job(study, plan, shape, limit_s), plan) for plan in planned]
+        return [Unit(family, live.job, (live,)) for live in lives]
+    units = []
+    for part in _split(planned, parts):
+        lives = [Live(family, _job(study, plan, shape, None), plan) for plan in part]
+        jobs = tuple(live.job for live in lives if isinstance(live.job, TrainTrial))
+        batch = TrainBatch(
+            jobs=jobs,
+            n_concurrent=networks,
+            id=f"{family}-batch-{part[0].number}",
+            deadline_s=None if limit_s is None else limit_s * len(part),
+        )
+        units.append(Unit(family, batch, tuple(lives)))
+    return units
+
+
+def _job(
+    study: FamilyStudy, planned: Planned, shape: TrialShape, limit_s: float | None
+) -> TrainTrial:
+    return TrainTrial(
+        id=f"{study.family}-{planned.number}",
+        family=study.family,
+        trial_number=planned.number,
+        params=planned.record,
+        table=str(shape.places.table),
+        folds=tuple(range(shape.n_folds)),
+        seed=shape.seed,
+        predictions_path=str(study.predictions_path(planned.position)),
+        prune=planned.prune,
+        deadline_s=limit_s,
+    )
+
+
+def _split(planned: Sequence[Planned], parts: int) -> list[Sequence[Planned]]:
+    parts = max(1, min(parts, len(planned)))
+    bounds = [round(i * len(planned) / parts) for i in range(parts + 1)]
+    return [planned[a:b] for a, b in itertools.pairwise(bounds) if b > a]

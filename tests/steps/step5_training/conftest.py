@@ -1,0 +1,186 @@
+"""A pool without processes on a made-up clock, and a scheduler that works with it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpu.host.pool import FoldFitted, JobEnded, JobStarted
+from gpu.protocol import (
+    FinalFit,
+    FitDone,
+    FoldDone,
+    FoldScore,
+    TrainBatch,
+    TrainFailed,
+    TrialDone,
+)
+from steps.step5_training.comparison import Orders
+from steps.step5_training.families import SPECS
+from steps.step5_training.final_fit import Places
+from steps.step5_training.identity import search_identity
+from steps.step5_training.scheduler import Scheduler
+from steps.step5_training.settings import Settings
+from steps.step5_training.storage import open_storage
+from steps.step5_training.study import open_study
+
+FAMILIES = ("xgboost", "lightgbm")
+FOLDS = 3
+
+
+class Clock:
+    """A clock that moves when work is done."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class FakePool:
+    """The face of Pool; jobs take time on a made-up clock and end in a random order."""
+
+    def __init__(self, clock, slots, seed, seconds=None, fail=()):
+        self.clock, self.slots, self.random = clock, slots, random.Random(seed)
+        self.seconds = seconds or {"xgboost": 3.0, "lightgbm": 1.0, "neural_net": 2.0}
+        self.fail = fail
+        self.units = {}
+        self.events = []
+        self.started = []
+        self.batches = []
+        self.cancelled = []
+        self.prepared = []
+        self.retired = []
+        self.persistent = True
+
+    @property
+    def running(self):
+        return tuple(job for jobs, _ in self.units.values() for job in jobs)
+
+    def try_start(self, work):
+        if len(self.units) >= self.slots:
+            return False
+        jobs = work.jobs if isinstance(work, TrainBatch) else (work,)
+        if isinstance(work, TrainBatch):
+            self.batches.append(work)
+        seconds = sum(self.seconds[job.family] for job in jobs) * self.random.uniform(0.5, 1.5)
+        self.units[work.id] = (jobs, self.clock.now + seconds)
+        self.started += jobs
+        self.events += [JobStarted(job, "CPU slot 0", 1) for job in jobs]
+        return True
+
+    def prepare(self, family):
+        self.prepared.append(family)
+        return True
+
+    def retire(self, family):
+        self.retired.append(family)
+
+    def wait(self, timeout_s):
+        if not self.events and self.units:
+            unit, (jobs, ends) = min(self.units.items(), key=lambda pair: pair[1][1])
+            if ends <= self.clock.now + timeout_s:
+                self.clock.now = max(self.clock.now, ends)
+                del self.units[unit]
+                for job in self.random.sample(jobs, len(jobs)):
+                    self.events += self.finish(job)
+            else:
+                self.clock.now += timeout_s
+        elif not self.events:
+            self.clock.now += timeout_s
+        events, self.events = self.events, []
+        return events
+
+    def cancel(self, job_id, reason):
+        (unit,) = [u for u, (jobs, _) in self.units.items() if any(j.id == job_id for j in jobs)]
+        jobs, _ = self.units.pop(unit)
+        for job in jobs:
+            self.cancelled.append(job.id)
+            failed = TrainFailed(kind="cancelled", message=reason, id=job.id)
+            self.events.append(JobEnded(job, failed, 0.1))
+
+    def finish(self, job):
+        seconds = self.seconds[job.family]
+        if isinstance(job, FinalFit):
+            done = FitDone(
+                id=job.id,
+                checkpoint_sha256="0" * 64,
+                train_mse=1.0,
+                duration_s=seconds,
+                device="cpu",
+                library_version="1",
+            )
+            return [JobEnded(job, done, seconds)]
+        if job.family in self.fail:
+            return [JobEnded(job, TrainFailed(kind="internal", message="broken"), seconds)]
+        Path(job.predictions_path).write_bytes(b"predictions")
+        r2 = 0.9 - abs(np.log(job.params["learning_rate"] / 0.1)) / 10
+        scores = tuple(
+            FoldScore(
+                fold=k,
+                r2=r2,
+                val_mse=1.0,
+                train_mse=1.0,
+                best_round=10 + k,
+                rounds_run=20,
+                duration_s=seconds / FOLDS,
+            )
+            for k in range(FOLDS)
+        )
+        folds = [FoldFitted(job, FoldDone(id=job.id, score=score)) for score in scores]
+        done = TrialDone(
+            id=job.id, scores=scores, pruned=False, duration_s=seconds, device="cpu",
+            peak_rss_mib=1.0,
+        )  # fmt: skip
+        return [*folds, JobEnded(job, done, seconds)]
+
+
+@pytest.fixture
+def world(tmp_path):
+    def build(
+        slots=2,
+        seed=0,
+        trials=10,
+        run="r",
+        orders=Orders,
+        deadline=None,
+        families=FAMILIES,
+        **pool_options,
+    ):
+        clock = Clock()
+        pool = FakePool(clock, slots, seed, **pool_options)
+        settings = Settings(trials=trials, resume=run == "resumed")
+        storage = open_storage("sqlite", tmp_path / "studies")
+        studies = {}
+        for family in families:
+            space = SPECS[family].search_space(settings, 1000)
+            studies[family], _ = open_study(
+                storage,
+                SPECS[family],
+                settings,
+                identity=search_identity(SPECS[family], space, settings, "t", "f"),
+                space=space,
+                table_name="t",
+                run_id=run,
+                folder=tmp_path / "predictions",
+            )
+        seen = []
+        scheduler = Scheduler(
+            studies,
+            pool,
+            Places(tmp_path / "table", tmp_path / "fits"),
+            n_folds=FOLDS,
+            seed=1,
+            slots=slots,
+            orders=orders,
+            report=lambda *snapshot: seen.append(snapshot),
+            deadline=None if deadline is None else clock.now + deadline,
+            clock=clock,
+        )
+        return scheduler, studies, pool, clock, seen
+
+    return build
