@@ -260,7 +260,8 @@ _REPLIES: TypeAdapter[Any] = TypeAdapter(Annotated[Reply, Field(discriminator="s
 def encode(message: BaseModel) -> bytes:
     """One line of JSON in UTF-8, newline included. Non-finite numbers are refused."""
     try:
-        text = json.dumps(message.model_dump(mode="json"), allow_nan=False)
+        # Not mode="json": that turns a NaN among a job's params into null, in silence.
+        text = json.dumps(message.model_dump(), allow_nan=False)
     except ValueError as error:
         raise ProtocolError(f"{type(message).__name__} cannot be sent: {error}") from None
     return text.encode() + b"\n"

@@ -87,8 +87,7 @@ class Child:
         for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.set_blocking(fd, False)
         self.ended_fds: set[int] = set()
-        # Of the whole machine or control group: what rises while a job runs is most likely its own.
-        self.memory_kills = memory_kills()
+        self._memory_kills: int | None = None
         self._outgoing = bytearray()
         self._line = bytearray()
         self._last_words: deque[bytes] = deque()
@@ -139,9 +138,9 @@ class Child:
             while self._last_words_bytes - len(self._last_words[0]) >= STDERR_KEPT_BYTES:
                 self._last_words_bytes -= len(self._last_words.popleft())
 
-    def begin_job(self) -> None:
-        """What was said and killed before is not about the job that begins."""
-        self.memory_kills = memory_kills()
+    def begin_job(self, memory_kills_before: int | None) -> None:
+        """What was said, and killed for want of memory, before is not about the job that begins."""
+        self._memory_kills = memory_kills_before
         self.read_stderr()
         self._last_words.clear()
         self._last_words_bytes = 0
@@ -169,7 +168,7 @@ class Child:
         """How the process ended, in words with its last ones, and whether memory had run out."""
         words = self.last_words()
         reason = died_of_memory(
-            status, words, self.memory_kills, memory_kills(), available_memory_mib()
+            status, words, self._memory_kills, memory_kills(), available_memory_mib()
         )
         how = describe_exit(status)
         if reason is not None:

@@ -29,14 +29,12 @@ class GroupLimits:
     """What the control groups of this process allow; None: they set no limit.
 
     cores: CPU quota. limit_mib, used_mib: of the group whose memory is scarcest; page cache that
-    can be dropped at once is not counted as used. kills: processes that ran into the limit and were
-    killed, since the group was made; None where the kernel does not count them.
+    can be dropped at once is not counted as used.
     """
 
     cores: float | None = None
     limit_mib: float | None = None
     used_mib: float | None = None
-    kills: int | None = None
 
     @property
     def free_mib(self) -> float | None:
@@ -50,7 +48,6 @@ def group_limits(root: Path = ROOT) -> GroupLimits:
     """Read /proc/self/cgroup and the files of the groups it names, below `root`."""
     cores: float | None = None
     scarcest: tuple[float, float] | None = None
-    kills: int | None = None
     for folder in _group_folders(root, "cpu"):
         quota = _quota(folder)
         if quota is not None:
@@ -59,10 +56,8 @@ def group_limits(root: Path = ROOT) -> GroupLimits:
         found = _memory(folder)
         if found is not None and (scarcest is None or _left(found) < _left(scarcest)):
             scarcest = found
-        if kills is None:
-            kills = _kills(folder)
     limit, used = scarcest or (None, None)
-    return GroupLimits(cores, limit, used, kills)
+    return GroupLimits(cores, limit, used)
 
 
 def usable_cores() -> int:
@@ -109,8 +104,11 @@ def memory_kills(root: Path = ROOT) -> int | None:
 
     A worker that died while this number rose was most likely one of them. None: nobody counts.
     """
-    kills = group_limits(root).kills
-    return kills if kills is not None else _number_in(root / "proc/vmstat", "oom_kill")
+    for folder in _group_folders(root, "memory"):
+        kills = _kills(folder)
+        if kills is not None:
+            return kills
+    return _number_in(root / "proc/vmstat", "oom_kill")
 
 
 def died_of_memory(

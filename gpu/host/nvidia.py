@@ -95,20 +95,15 @@ def _nvml() -> Iterator[tuple[ModuleType | None, str]]:
 
 
 def _why_no_nvml(nvml: Any, error: Exception) -> str:
-    match getattr(error, "value", None):
-        case nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-            return "NVIDIA: no driver library (libnvidia-ml) on this machine"
-        case nvml.NVML_ERROR_DRIVER_NOT_LOADED:
-            return "NVIDIA: the driver is not loaded"
-        case nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
-            return (
-                "NVIDIA: the driver in the kernel and its libraries have different versions, as "
-                "after an update; no GPU works until the machine is restarted"
-            )
-        case nvml.NVML_ERROR_NO_PERMISSION:
-            return "NVIDIA: this user may not ask the driver (see the rights of /dev/nvidia*)"
-        case _:
-            return f"NVIDIA: NVML does not start: {error}"
+    reasons = {
+        nvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no driver library (libnvidia-ml) on this machine",
+        nvml.NVML_ERROR_DRIVER_NOT_LOADED: "the driver is not loaded",
+        nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the driver in the kernel and its libraries have "
+        "different versions, as after an update; no GPU works until the machine is restarted",
+        nvml.NVML_ERROR_NO_PERMISSION: "this user may not ask the driver (see the rights of "
+        "/dev/nvidia*)",
+    }
+    return f"NVIDIA: {reasons.get(getattr(error, 'value', None), f'NVML does not start: {error}')}"
 
 
 def _nvml_gpus(nvml: Any) -> tuple[list[Gpu], list[str]]:
@@ -148,7 +143,11 @@ def _nvml_gpu(nvml: Any, index: int) -> tuple[list[Gpu], str]:
 
 
 def _nvml_facts(nvml: Any, part: Any, handle: Any, index: int, exclusive: bool) -> Gpu:
-    total_mib, free_mib = _nvml_memory(nvml, part)
+    memory = _asked(nvml, nvml.nvmlDeviceGetMemoryInfo, part)
+    if memory is None:
+        total_mib, free_mib = _host_memory_mib()
+    else:
+        total_mib, free_mib = int(memory.total // MIB), int(memory.free // MIB)
     return Gpu(
         uuid=_text(nvml.nvmlDeviceGetUUID(part)),
         gpu_uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
@@ -161,15 +160,8 @@ def _nvml_facts(nvml: Any, part: Any, handle: Any, index: int, exclusive: bool) 
     )
 
 
-def _nvml_memory(nvml: Any, part: Any) -> tuple[int, int]:
-    """(total, free) in MiB; the machine's where GPU and CPU share one memory."""
-    memory = _asked(nvml, nvml.nvmlDeviceGetMemoryInfo, part)
-    if memory is None:
-        return _host_memory_mib()
-    return int(memory.total // MIB), int(memory.free // MIB)
-
-
 def _host_memory_mib() -> tuple[int, int]:
+    """(total, free) of the machine: where GPU and CPU share one memory, the GPU's too."""
     host = psutil.virtual_memory()
     return int(host.total // MIB), int(host.available // MIB)
 

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from gpu.host.child import WORKER_COMMAND, Child, OversizedLine
 from gpu.host.instructions import GiveBack, Instruction, Kill, Report, Send, Spawn
 from gpu.host.leases import LeaseQueue
-from gpu.host.lifecycle import Lifecycle, Patience
+from gpu.host.lifecycle import Lifecycle
+from gpu.host.machine import memory_kills
+from gpu.host.roster import Patience
 from gpu.host.units import (
     Event,
     FoldFitted,
@@ -40,6 +42,8 @@ from gpu.protocol import (
 )
 
 __all__ = ["Event", "FoldFitted", "JobEnded", "JobStarted", "Pool"]
+
+MEMORY_KILLS_AGE_S = 10.0
 
 
 class Pool:
@@ -74,6 +78,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}
         self._events: list[Event] = []
+        self._memory_kills = (self._clock(), memory_kills())
 
     @property
     def persistent(self) -> bool:
@@ -249,9 +254,16 @@ class Pool:
     def _send(self, worker: int, message: Work | Ping | Shutdown) -> None:
         child = self._children[worker]
         if not isinstance(message, Ping | Shutdown):
-            child.begin_job()
+            child.begin_job(self._memory_kills_lately())
         child.send(encode(message))
         self._watch(worker, child)
+
+    def _memory_kills_lately(self) -> int | None:
+        """memory_kills(), at most some seconds old: it reads some thirty files."""
+        now = self._clock()
+        if now - self._memory_kills[0] > MEMORY_KILLS_AGE_S:
+            self._memory_kills = (now, memory_kills())
+        return self._memory_kills[1]
 
     def _watch(self, worker: int, child: Child) -> None:
         """Ask for the events that can still come: none of a closed pipe, writing where it waits."""

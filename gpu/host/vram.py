@@ -2,8 +2,8 @@
 
 Pure arithmetic over sizes that the parent knows; all memory in MiB. The constants were fitted to
 measured peaks of real workers (benchmarks/memory.py), and a test holds them within 30 %. An
-estimate can still be too low: a worker that runs out halves its batch, and MemoryLessons keeps what
-that taught.
+estimate can still be too low: a worker that runs out halves its batch, and gpu.host.lessons keeps
+what that taught.
 """
 
 from __future__ import annotations
@@ -29,14 +29,25 @@ MAX_ONE_HOT = 32
 # Resident memory of a worker that has imported its library and waits, the mapped code included.
 LIBRARY_MIB: dict[Family, float] = {
     "neural_net": 230.0,
-    "xgboost": 85.0,
-    "lightgbm": 65.0,
-    "catboost": 140.0,
+    "xgboost": 81.0,
+    "lightgbm": 62.0,
+    "catboost": 75.0,
 }
 # CUDA context, cuBLAS workspaces and the allocator's rounding, before any data.
 GPU_BASE_MIB = 600.0
-# What a worker's libraries keep beside what is counted: lazy code, caches, small arrays.
-JOB_MIB = 8.0
+# Code that is loaded at the first training, caches, small arrays.
+JOB_MIB: dict[Family, float] = {
+    "neural_net": 54.0,
+    "xgboost": 9.0,
+    "lightgbm": 4.0,
+    "catboost": 11.0,
+}
+# What the tree trainers keep of the folds; as gpu.worker.trainers.kept counts, in float32 rows.
+KEPT_MIB = 256.0
+# As gpu.worker.nn.plan has it; a test holds the two together.
+CPU_STACK_BYTES = 1 << 20
+# The same floats, freed and taken again in other sizes, do not fit their old places exactly.
+FRAGMENTATION = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +110,88 @@ def input_width(kinds: Sequence[str], levels: Sequence[int], gaps: Sequence[bool
 
 
 def network_mib(params: NeuralNetParams, size: DataSize) -> float:
-    """One network of a fused computation: its parameters, their moments, and one batch.
+    """One network of a fused computation, beside the rows that it shares with others.
 
-    Five copies of the parameters (weights, gradients, two moments of Adam, the best epoch's), and
-    for each hidden unit the activations that the backward pass needs, a row of the batch each.
+    Eight copies of the weights: values, scaled values, gradients, their sum with the decay, two
+    moments of Adam, the best epoch, and one in passing. For each row of a batch: three floats a
+    hidden unit (product, activation, slope), one more with dropout (mask), and the slopes of the
+    two layers that the backward pass is between. 64 batch statistics a unit, and three
+    predictions a validation row.
     """
-    widths = [size.input_width, *params.hidden_layers]
-    weights = sum(a * b for a, b in itertools.pairwise(widths)) + widths[-1]
-    weights += 5 * sum(params.hidden_layers) + 1  # bias, scale, shift, running mean and variance
-    rows = _batch_rows(params, size)
-    units = sum(params.hidden_layers)
-    activations = rows * (units * ACTIVATION_COPIES + size.input_width)
-    return (weights * WEIGHT_COPIES + activations) * FLOAT / MIB
+    units = params.hidden_layers
+    a_unit = 4 if params.dropout > 0 else 3
+    between = max(sum(units[i : i + 2]) for i in range(max(1, len(units) - 1)))
+    a_row = a_unit * sum(units) + between
+    floats = (
+        8 * _weights(params, size)
+        + a_row * _batch_rows(params, size)
+        + 64 * sum(units)
+        + 3 * size.val_rows
+    )
+    return FRAGMENTATION * floats * FLOAT / MIB
 
 
-WEIGHT_COPIES = 6
-ACTIVATION_COPIES = 5
+def stack_size(params: NeuralNetParams, size: DataSize) -> int:
+    """Most networks that a CPU trains as one computation, which must stay in a core's cache."""
+    activations = sum(params.hidden_layers) * _batch_rows(params, size) * FLOAT
+    return max(1, CPU_STACK_BYTES // activations)
 
 
-def fused_data_mib(size: DataSize) -> float:
-    """Encoded rows of all folds, which the networks of a batch share."""
-    encoded = (size.train_rows + size.val_rows) * (size.input_width + 2) * FLOAT / MIB
-    return encoded * size.n_folds + size.fold_mib
+def networks_expected(
+    params: NeuralNetParams,
+    records: Sequence[NeuralNetParams],
+    size: DataSize,
+    *,
+    limit: int,
+    on_gpu: bool,
+    folds_at_once: int | None = None,
+) -> int:
+    """Networks that train in one computation with a trial's if memory does not run out.
+
+    records: all of the batch, params among them. limit: the batch's n_concurrent. folds_at_once:
+    folds that a GPU trains before a prune rule is asked; None: all. As gpu.worker.nn.plan does it;
+    fewer than this is a lesson (see gpu.host.lessons).
+    """
+    alike = sum(_shape(record, size) == _shape(params, size) for record in records)
+    most_folds = size.n_folds if folds_at_once is None else min(folds_at_once, size.n_folds)
+    members = alike * most_folds if on_gpu else alike
+    most = limit or members
+    if not on_gpu:
+        most = min(most, stack_size(params, size))
+    parts = -(-members // most)
+    return -(-members // parts)
 
 
-def batch_mib(records: Sequence[NeuralNetParams], size: DataSize) -> float:
-    """What a worker takes, above being idle, to train all folds of the records together."""
+def shared_rows_mib(records: Sequence[NeuralNetParams], size: DataSize, n_folds: int) -> float:
+    """What networks of n_folds folds share: the encoded rows, a batch of each, and random bits.
+
+    Dropout draws a pool of two bytes a bit, four times the widest layer's of one batch.
+    """
+    encoded = (size.train_rows + size.val_rows) * (size.input_width + 1) * FLOAT
+    batch = max(_batch_rows(record, size) * size.input_width for record in records) * 2 * FLOAT
+    bits = max(
+        8 * _batch_rows(record, size) * max(record.hidden_layers) if record.dropout > 0 else 0
+        for record in records
+    )
+    return (encoded * size.n_folds + (batch + bits) * n_folds) / MIB
+
+
+def batch_mib(records: Sequence[NeuralNetParams], size: DataSize, threads: int = 1) -> float:
+    """What a worker on the CPU takes, above being idle, to train all folds of the records.
+
+    A stack is of one fold, and each thread has one. Beside the encoded folds lie their rows as the
+    table has them, and a prediction of each trial for each row.
+    """
+    stacks = max(network_mib(record, size) * stack_size(record, size) for record in records)
+    rows = size.n_folds * size.fold_mib + len(records) * size.table_rows * 8 / MIB
+    shared = shared_rows_mib(records, size, n_folds=threads)
+    return JOB_MIB["neural_net"] + rows + shared + threads * stacks
+
+
+def gpu_batch_mib(records: Sequence[NeuralNetParams], size: DataSize) -> float:
+    """GPU memory that a worker takes to train all folds of the records in one computation."""
     networks = sum(network_mib(record, size) for record in records) * size.n_folds
-    return JOB_MIB + fused_data_mib(size) + networks
+    return GPU_BASE_MIB + shared_rows_mib(records, size, size.n_folds) + networks
 
 
 def networks_that_fit(
@@ -134,11 +199,14 @@ def networks_that_fit(
 ) -> int:
     """Most networks to train in one computation in free_mib; at least 1, at most all of them.
 
-    free_mib: for a worker that is not started yet. The largest networks are counted first, so the
-    answer holds whichever of them meet in one computation.
+    free_mib: of the GPU, or of the machine, for a worker that is not started yet. The largest
+    networks are counted first, so the answer holds whichever of them meet in one computation.
     """
-    base = GPU_BASE_MIB if on_gpu else LIBRARY_MIB["neural_net"]
-    left = free_mib - base - JOB_MIB - fused_data_mib(size)
+    if on_gpu:
+        left = free_mib - GPU_BASE_MIB - shared_rows_mib(records, size, size.n_folds)
+    else:
+        one = max(network_mib(record, size) * stack_size(record, size) for record in records)
+        left = free_mib - LIBRARY_MIB["neural_net"] - batch_mib(records, size) + one
     count = 0
     for each in sorted((network_mib(record, size) for record in records), reverse=True):
         for _ in range(size.n_folds):
@@ -150,20 +218,29 @@ def networks_that_fit(
 
 
 def tree_mib(params: Params, size: DataSize) -> float:
-    """What a worker of a tree family takes, above being idle, for one trial."""
+    """What a worker of a tree family takes, above being idle, for one trial.
+
+    Histograms are 16 bytes a bin of each feature and node, which the libraries hold for as many
+    nodes as they may come back to; the rows are copied a few times over while a fold is binned.
+    """
     rows = size.fold_mib
+    kept_folds = min(size.n_folds, int(KEPT_MIB // rows))
     match params:
         case LightGBMParams():
-            histograms = params.num_leaves * size.n_features * params.max_bin * 16 / MIB
-            return JOB_MIB + max(4.6 * rows, 2.2 * rows + histograms)
+            histograms = _histograms_mib(params.num_leaves, params.max_bin, size)
+            # The last model, with its histograms, goes when the next one is there.
+            return JOB_MIB["lightgbm"] + (5.1 + 0.28 * kept_folds) * rows + 2 * histograms
         case XGBoostParams():
-            nodes = min(1 << params.max_depth, size.train_rows / 4)
-            histograms = nodes * size.n_features * params.max_bin * 16 / MIB
-            return JOB_MIB + 4.0 * rows + 0.8 * histograms
+            # Deep trees are not full: most branches end before.
+            share = min(0.9, max(0.4, 0.9 - 0.125 * (params.max_depth - 8)))
+            nodes = min(share * (1 << params.max_depth), size.train_rows / 4)
+            histograms = _histograms_mib(nodes, params.max_bin, size)
+            return JOB_MIB["xgboost"] + (4.3 + 0.28 * kept_folds) * rows + histograms
         case CatBoostParams():
-            leaves = 1 << params.depth
-            histograms = leaves * size.n_features * params.border_count * 16 / MIB
-            return JOB_MIB + 5.0 * rows + histograms
+            histograms = _histograms_mib(1 << params.depth, params.border_count, size)
+            # Labels, approximations and leaf numbers of each object, whatever its features.
+            objects = 100 * (size.train_rows + size.val_rows) * (kept_folds - 1) / MIB
+            return JOB_MIB["catboost"] + (3.0 + 0.28 * kept_folds) * rows + objects + histograms
         case NeuralNetParams():
             raise TypeError("a network is no tree; see network_mib")
 
@@ -182,48 +259,29 @@ def worker_mib(family: Family, params: Params, size: DataSize) -> float:
 
 def rough_worker_mib(table_mib: float) -> float:
     """A worker of any family, where nothing but the table's size is known."""
-    return max(LIBRARY_MIB.values()) + JOB_MIB + 5 * table_mib
+    return max(LIBRARY_MIB.values()) + max(JOB_MIB.values()) + 7 * table_mib
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLessons:
-    """What finished jobs taught about estimates of one family. factor: they were that much too low.
-
-    Values only: each lesson gives a new one.
-    """
-
-    factor: float = 1.0
-
-    def need_mib(self, estimate_mib: float) -> float:
-        """An estimate, corrected."""
-        return estimate_mib * self.factor
-
-    def networks(
-        self, free_mib: float, records: Sequence[NeuralNetParams], size: DataSize, *, on_gpu: bool
-    ) -> int:
-        """As networks_that_fit, corrected."""
-        base = GPU_BASE_MIB if on_gpu else LIBRARY_MIB["neural_net"]
-        return networks_that_fit(
-            base + (free_mib - base) / self.factor, records, size, on_gpu=on_gpu
-        )
-
-    def after_batch(self, asked: int, trained: int) -> MemoryLessons:
-        """A batch in which `trained` networks ran at once where `asked` could have."""
-        if trained >= asked:
-            return self
-        return MemoryLessons(min(LARGEST_FACTOR, self.factor * asked / max(1, trained)))
-
-    def after_oom(self) -> MemoryLessons:
-        """A job that failed although nothing was left to halve."""
-        return MemoryLessons(min(LARGEST_FACTOR, self.factor * 2))
+def _weights(params: NeuralNetParams, size: DataSize) -> int:
+    """Floats of one network's row; as gpu.worker.nn.stack_layout places them."""
+    widths = [size.input_width, *params.hidden_layers]
+    blocks = [block for a, b in itertools.pairwise(widths) for block in (a * b, b, b)]
+    return sum(-(-block // 16) * 16 for block in [*blocks, widths[-1], 1])
 
 
-LARGEST_FACTOR = 64.0
+def _shape(params: NeuralNetParams, size: DataSize) -> tuple[object, ...]:
+    """What networks must share to train in one computation."""
+    rows = _batch_rows(params, size)
+    return params.hidden_layers, params.use_leaky_relu, params.optimizer, rows
 
 
 def _batch_rows(params: NeuralNetParams, size: DataSize) -> int:
-    """Rows in one batch; as gpu.worker.nn.serial deals them."""
+    """Rows in one batch; as gpu.worker.nn.batches deals them."""
     if params.batch_mode == "full":
         return size.train_rows
-    batches = max(1, round(size.train_rows / params.batch_size))
-    return -(-size.train_rows // batches)
+    count = max(1, min(round(size.train_rows / params.batch_size), size.train_rows // 2))
+    return size.train_rows // count
+
+
+def _histograms_mib(nodes: float, bins: int, size: DataSize) -> float:
+    return nodes * bins * size.n_features * 16 / MIB

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import optuna
 from optuna.storages import BaseStorage
 
 from gpu.params import Family
@@ -15,10 +18,11 @@ from steps.policies import Policy
 from steps.step5_training.comparison import Comparison
 from steps.step5_training.evaluate import Rows, Vector
 from steps.step5_training.families import SPECS
+from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.folds import Splits
-from steps.step5_training.identity import search_identity
+from steps.step5_training.identity import Identity, search_identity
 from steps.step5_training.settings import Settings
-from steps.step5_training.study import FamilyStudy, open_study
+from steps.step5_training.study import FamilyStudy
 from steps.tables import Table
 
 
@@ -85,3 +89,65 @@ def open_studies(
         if note is not None:
             notes.append(Note(level="info", code="study", message=note))
     return Studies(by_family, skipped, tuple(notes))
+
+
+def open_study(
+    storage: BaseStorage,
+    spec: FamilySpec,
+    settings: Settings,
+    *,
+    identity: Identity,
+    space: SearchSpace,
+    table_name: str,
+    run_id: str,
+    folder: Path,
+) -> tuple[FamilyStudy, str | None]:
+    """A new study, or this run's own, or with settings.resume the last one of the same identity.
+
+    Returns it with what is to be said of it, if anything.
+
+    A study of the same table and family with another identity is left alone, and the note names
+    what differs.
+    """
+    prefix = f"{table_name}-{spec.family}"
+    same = f"{prefix}-{identity.digest()}-"
+    note = None
+    name = f"{same}{run_id}"
+    names = [n for n in optuna.get_all_study_names(storage) if n.startswith(f"{prefix}-")]
+    # A retry of the step goes on with its own run's study, asked to or not.
+    resumed = name in names
+    if settings.resume and not resumed:
+        earlier = sorted((n for n in names if n.startswith(same)), key=lambda n: n[len(same) :])
+        if earlier:
+            name, resumed = earlier[-1], True
+        elif names:
+            other = max(names, key=lambda n: n.split("-")[-3:])
+            note = _set_aside(storage, other, identity)
+        else:
+            note = f"{spec.family}: there is no earlier study of {table_name} to resume"
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=resumed
+    )
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    result = FamilyStudy(study, spec, space, settings, place)
+    if resumed:
+        result.adopt()
+        done = min(len(result.finished), settings.trials)
+        note = f"{spec.family}: resumed study {name} with {done} of {settings.trials} trials done"
+    else:
+        study.set_user_attr("identity", identity.parts())
+        study.set_user_attr("run_id", run_id)
+        study.set_user_attr("search_space_sources", list(spec.sources))
+    return result, note
+
+
+def _set_aside(storage: BaseStorage, name: str, identity: Identity) -> str:
+    stored: Mapping[str, Any] = optuna.load_study(study_name=name, storage=storage).user_attrs.get(
+        "identity", {}
+    )
+    differs = [part for part, value in identity.parts().items() if stored.get(part) != value]
+    return (
+        f"study {name} was made with another {' and another '.join(differs) or 'identity'}; "
+        "it is set aside and a new study begins"
+    )

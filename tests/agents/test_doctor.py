@@ -146,8 +146,8 @@ def test_free_slots_share_a_line_and_leased_ones_have_their_own(folder, tmp_path
         found = _examine(folder, slots, lock_dir=tmp_path)
     show_examination(console_for(sys.stdout), found)
     out = capsys.readouterr().out
-    assert "cpu:2   CPU slot 2, leased by pid" in out
-    assert "cpu     3 of 4 CPU slots are free" in out
+    assert "cpu:2  CPU slot 2, leased by pid" in out
+    assert "cpu    3 of 4 CPU slots are free" in out
 
 
 def _finding(devices, notes=()):

@@ -102,7 +102,7 @@ def act(job: dict) -> None:
             done(job)
         case "say and die":
             os.write(2, params["words"].encode())
-            die()
+            die(params["signal"])
         case "say":
             os.write(2, params["words"].encode())
             done(job)

@@ -11,6 +11,7 @@ from gpu.protocol import (
     Ready,
     ShellTrain,
     TrainFailed,
+    TrainTrial,
     TrialDone,
     decode_command,
     decode_reply,
@@ -69,3 +70,12 @@ def test_every_message_is_one_line():
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         json.loads(line)
+
+
+def test_a_number_that_is_not_finite_among_a_jobs_parameters_is_refused_too():
+    job = TrainTrial(
+        id="a", family="xgboost", trial_number=0, params={"learning_rate": float("nan")},
+        table="t", folds=(0,), seed=0, predictions_path="p",
+    )  # fmt: skip
+    with pytest.raises(ProtocolError, match="cannot be sent"):
+        encode(job)

@@ -4,10 +4,11 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from gpu.host.devices import cpu_slots
-from gpu.host.leases import LeaseQueue
+from gpu.host.leases import LeaseQueue, machine_lock_dir
 
 HOLD = """
 import sys
@@ -19,6 +20,11 @@ lease = queue.try_lease("other")
 print("held" if lease else "refused", flush=True)
 sys.stdin.read()
 """
+
+CHILD = """
+import subprocess
+print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
+sys.stdin"""
 
 
 @pytest.fixture
@@ -50,6 +56,43 @@ def test_a_lease_comes_back_when_its_block_raises(queue):
     with pytest.raises(KeyError), queue.lease("a"):
         raise KeyError
     assert queue.held == ()
+
+
+def test_a_preferred_device_is_leased_first_if_it_is_free(queue):
+    last = queue.devices[1]
+    lease = queue.try_lease("a", prefer=[last.uuid])
+    assert lease.device == last
+    assert queue.try_lease("b", prefer=[last.uuid]).device == queue.devices[0]
+
+
+def test_the_lock_folder_is_one_for_a_user_whatever_the_environment_says(monkeypatch):
+    before = machine_lock_dir()
+    monkeypatch.setenv("LOGNAME", "somebody else")
+    monkeypatch.setenv("USER", "somebody else")
+    assert machine_lock_dir() == before
+
+
+def test_a_lock_file_that_was_left_behind_is_no_lease(tmp_path):
+    (tmp_path / "cpu-slot-0.lock").write_text("4711")
+    assert LeaseQueue(cpu_slots(1), tmp_path).try_lease("me") is not None
+
+
+def test_a_worker_does_not_keep_the_lease_of_a_parent_that_is_gone(tmp_path):
+    """The lock is not inherited: a child that outlives its parent holds no device."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD.replace("sys.stdin", CHILD), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        child = psutil.Process(int(holder.stdout.readline()))
+        holder.kill()
+        holder.wait()
+        assert child.is_running()
+        mine = LeaseQueue(cpu_slots(1), tmp_path)
+        assert mine.try_lease("me") is not None
+        child.kill()
 
 
 def test_a_lease_is_exclusive_on_the_machine_and_dies_with_its_holder(tmp_path):

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gpu.host.devices import Device
 from gpu.host.instructions import GiveBack, Kill, Report, Send, Spawn
 from gpu.host.leases import Lease
-from gpu.host.lifecycle import Lifecycle, Patience, WorkerState
+from gpu.host.lifecycle import Lifecycle
+from gpu.host.roster import Patience, WorkerState
 from gpu.host.units import FoldFitted, JobEnded, JobStarted
 from gpu.protocol import (
     FinalFit,
@@ -178,6 +179,15 @@ def test_a_worker_on_a_gpu_serves_that_gpu_only():
     assert other[0] == Spawn(2, "lightgbm", GPUS[1], once=False)
 
 
+def test_the_gpu_whose_worker_was_used_last_is_preferred():
+    life = with_busy_worker(trial("a"), lease(GPUS[0]), devices=GPUS)
+    life.submitted(trial("b"), lease(GPUS[1]), 0.0)
+    life.replied(2, ready(), 0.0)
+    life.replied(1, done("a"), 1.0)
+    life.replied(2, done("b"), 2.0)
+    assert life.preferred("lightgbm") == ("GPU-b", "GPU-a")
+
+
 def test_a_worker_of_another_family_is_not_used():
     life = with_idle_worker()
     instructions = life.submitted(trial(family="xgboost"), lease(), 1.0)
@@ -236,6 +246,15 @@ def test_the_work_of_a_dead_worker_goes_to_a_new_one_under_the_same_lease():
         Send(2, job),
         started(job, attempt=2),
     ]
+
+
+def test_the_work_of_a_dead_worker_is_not_given_to_one_that_is_idle():
+    life = with_idle_worker()
+    life.submitted(trial(), lease(), 0.0)
+    life.submitted(trial("b"), lease(SLOTS[1]), 0.0)
+    life.replied(2, done("b"), 1.0)
+    life.replied(2, ready(), 1.0)
+    assert life.exited(1, "killed by SIGKILL", 2.0)[0] == Spawn(3, "lightgbm", SLOTS[0], once=False)
 
 
 def test_work_that_has_killed_two_workers_is_tried_in_a_process_of_its_own():
@@ -303,6 +322,29 @@ def test_the_third_attempt_of_a_batch_is_one_process_a_job_under_its_lease():
         started(c, attempt=3),
     ]
     assert life.replied(4, done("c"), 6.0) == [ended(c, done("c"), 1.0), Kill(4), GiveBack(held)]
+
+
+def test_a_process_of_one_job_cannot_answer_for_the_others_of_its_batch():
+    work = batch("a", "b")
+    life = with_busy_worker(work)
+    life.exited(1, "killed by SIGKILL", 1.0)
+    life.exited(2, "killed by SIGKILL", 1.0)
+    kill, failure, spawn, *_ = life.replied(3, done("b"), 2.0)
+    assert (kill, spawn) == (Kill(3), Spawn(4, "neural_net", SLOTS[0], once=True))
+    assert failure.event.job.id == "a"
+    assert "for another job, b" in failure.event.outcome.message
+
+
+def test_a_batch_that_ran_out_of_memory_is_tried_again_by_halves_then_one_by_one():
+    work = batch("a", "b", "c")
+    life = with_busy_worker(work.model_copy(update={"n_concurrent": 0}))
+    again = life.exited(1, "out of memory", 1.0, of_memory=True)
+    # Three trials of one fold are three networks; half of them is one.
+    assert again[1] == Send(2, work.model_copy(update={"n_concurrent": 1}))
+    life.exited(2, "out of memory", 2.0, of_memory=True)
+    last = life.exited(3, "out of memory", 3.0, of_memory=True)
+    assert last[0].event.outcome.kind == "oom"
+    assert life.exited(4, "a bug", 3.0)[0].event.outcome.kind == "crashed"
 
 
 def test_the_death_of_an_idle_worker_asks_for_nothing():
@@ -453,6 +495,7 @@ def test_a_worker_started_ahead_that_is_not_ready_in_time_is_killed():
     life = make()
     life.foreseen("lightgbm", 0.0)
     assert life.ticked(100.0) == [Kill(1)]
+    assert life.foreseen("lightgbm", 101.0) == []
 
 
 def test_an_idle_worker_is_pinged_and_kept_if_it_answers():
@@ -538,6 +581,8 @@ def test_a_retired_family_loses_its_idle_workers():
     assert life.retired("xgboost", 1.0) == [Kill(3)]
     assert life.retired("lightgbm", 1.0) == [Send(1, SHUTDOWN)]
     assert life.workers == {1: WorkerState.STOPPING, 2: WorkerState.BUSY}
+    # It was not its own fault that it went.
+    assert life.foreseen("xgboost", 2.0) == [Spawn(4, "xgboost", SLOTS[0], once=False)]
 
 
 def test_a_worker_that_does_not_go_when_told_is_killed():
@@ -545,6 +590,13 @@ def test_a_worker_that_does_not_go_when_told_is_killed():
     life.retired("lightgbm", 1.0)
     assert life.alarm() == 3.0
     assert life.ticked(3.0) == [Kill(1)]
+
+
+def test_a_worker_that_was_told_to_go_owes_no_pong():
+    life = with_idle_worker()
+    life.ticked(30.0)
+    life.retired("lightgbm", 39.5)
+    assert life.alarm() == 41.5
 
 
 def test_a_worker_that_goes_when_told_is_forgotten():

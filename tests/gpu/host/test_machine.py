@@ -40,8 +40,9 @@ def test_version_2_limits_are_read_and_dropped_cache_is_no_use(tmp_path):
         memory__stat=f"anon 1\nfile 2\ninactive_file {500 * MIB}\n",
         memory__events="low 0\nhigh 0\nmax 3\noom 2\noom_kill 1\n",
     )
-    assert group_limits(tmp_path) == GroupLimits(2.5, 4000.0, 1000.0, 1)
+    assert group_limits(tmp_path) == GroupLimits(2.5, 4000.0, 1000.0)
     assert group_limits(tmp_path).free_mib == 3000.0
+    assert memory_kills(tmp_path) == 1
 
 
 def test_the_tightest_group_on_the_way_up_counts(tmp_path):
@@ -80,7 +81,8 @@ def test_version_1_limits_are_read(tmp_path):
     (memory / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n")
     (cpu / "cpu.cfs_quota_us").write_text("150000\n")
     (cpu / "cpu.cfs_period_us").write_text("100000\n")
-    assert group_limits(tmp_path) == GroupLimits(1.5, 2000.0, 1000.0, 7)
+    assert group_limits(tmp_path) == GroupLimits(1.5, 2000.0, 1000.0)
+    assert memory_kills(tmp_path) == 7
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import pytest
 
 from gpu.host.devices import cpu_slots
 from gpu.host.leases import LeaseQueue
-from gpu.host.lifecycle import Patience
 from gpu.host.pool import FoldFitted, JobEnded, JobStarted, Pool
+from gpu.host.roster import Patience
 from gpu.protocol import (
     PredictDone,
     PredictRows,
@@ -364,9 +364,18 @@ def test_the_third_death_is_the_jobs_failure_and_names_each(either, tmp_path, fa
 
 def test_the_message_of_a_crash_holds_the_words_of_its_own_job_only(pool, tmp_path):
     run_one(pool, tmp_path, "say", job_id="before", words="of another job\n")
-    outcome, _ = run_one(pool, tmp_path, "say and die", words="cannot go on\n")
+    outcome, _ = run_one(pool, tmp_path, "say and die", words="cannot go on\n", signal=9)
     assert "cannot go on" in outcome.message
     assert "of another job" not in outcome.message
+
+
+def test_a_worker_that_aborts_for_want_of_memory_is_told_from_a_bug(either, tmp_path):
+    """As catboost does on a GPU: no exception, an abort."""
+    words = "what(): CUDA error 2: out of memory\n"
+    outcome, started = run_one(either, tmp_path, "say and die", words=words, signal=6)
+    assert outcome.kind == "oom"
+    assert "SIGABRT (it ended when memory ran out" in outcome.message
+    assert started == 3
 
 
 def test_a_batch_goes_on_with_the_jobs_that_are_not_answered(either, tmp_path):

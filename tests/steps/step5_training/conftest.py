@@ -25,7 +25,7 @@ from steps.step5_training.identity import search_identity
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import open_storage
-from steps.step5_training.study import open_study
+from steps.step5_training.studies import open_study
 
 FAMILIES = ("xgboost", "lightgbm")
 FOLDS = 3

@@ -39,3 +39,21 @@ def test_a_better_trial_is_never_stopped():
     rule = PruneRule(reference=(0.5, 0.5), sigma=0.0, factor=1.5)
     assert not hopeless(rule, [0.5])
     assert not hopeless(rule, [0.6, 0.6])
+
+
+def test_the_winner_stays_while_a_third_of_the_folds_is_left_out():
+    """A search of 20 trials whose quality and noise are like those of a real table."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        quality = 0.8 - rng.exponential(0.03, size=(20, 1))
+        scores = quality + 0.01 * rng.normal(size=5) + 0.004 * rng.normal(size=(20, 5))
+        fitted, complete = 0, []
+        for start in range(0, 20, 4):
+            rule = prune_rule([list(trial) for trial in complete])
+            for trial in scores[start : start + 4]:
+                stop = next((k for k in range(1, 5) if rule and hopeless(rule, list(trial[:k]))), 5)
+                fitted += stop
+                if stop == 5:
+                    complete.append(trial)
+        assert max(np.mean(trial) for trial in complete) == max(scores.mean(axis=1))
+        assert fitted < 75

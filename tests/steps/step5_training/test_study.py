@@ -11,7 +11,8 @@ from steps.step5_training.families import SPECS
 from steps.step5_training.identity import BATCH, search_identity
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import StudyStorageError, open_storage
-from steps.step5_training.study import INTERRUPTIONS_ALLOWED, open_study
+from steps.step5_training.studies import open_study
+from steps.step5_training.study import INTERRUPTIONS_ALLOWED
 
 SPEC = SPECS["lightgbm"]
 
