@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from gpu.host.devices import MIB, detect_devices, plan_slots
 from gpu.host.leases import LeaseQueue
 from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
@@ -26,7 +24,9 @@ from steps.step5_training.final_fit import Places
 from steps.step5_training.folds import Splits, draw_folds
 from steps.step5_training.judged import Judged
 from steps.step5_training.layout import lay_out
+from steps.step5_training.limits import first_limit_s
 from steps.step5_training.orders import Desk
+from steps.step5_training.placement import NetworkBudget, place, size_of
 from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
 from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
@@ -131,20 +131,19 @@ def _search(
     progress: ProgressFile,
     started: float,
 ) -> Comparison:
+    size = size_of(prepared.table, prepared.splits)
+    families = tuple(studies.by_family)
     use_gpus = policy.current.training.use_gpus
-    plan = plan_slots(
-        detect_devices(os.environ, use_gpus),
-        slots=settings.slots,
-        table_mib=prepared.table.X.nbytes / MIB,
-    )
-    log.info("placing trials on %s", plan.reason)
-    budget = settings.time_budget_minutes
+    plan, notes = place(settings, families, size, use_gpus=use_gpus)
+    for note in notes:
+        log.warning("devices: %s", note)
+    minutes = settings.time_budget_minutes
     usual = Orders(
         persistent=settings.persistent_workers,
         tree_workers=settings.tree_parallel_workers,
         networks=settings.n_concurrent_nn,
     )
-    desk = Desk(policy, Path(request.workspace), tuple(studies.by_family), usual)
+    desk = Desk(policy, Path(request.workspace), families, usual)
     with Pool(LeaseQueue(plan.devices), threads=plan.threads) as pool:
         return Scheduler(
             studies.by_family,
@@ -153,9 +152,13 @@ def _search(
             n_folds=settings.k_folds,
             seed=settings.seed,
             slots=len(plan.devices),
+            budget=NetworkBudget(plan.devices, size),
+            first_limit_s=first_limit_s(
+                prepared.table.X.size, settings.k_folds, max(settings.n_estimators, settings.epochs)
+            ),
             orders=desk,
             report=progress.families,
-            deadline=None if budget is None else started + budget * 60,
+            deadline=None if minutes is None else started + minutes * 60,
         ).run()
 
 

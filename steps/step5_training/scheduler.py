@@ -18,6 +18,7 @@ from steps.contract import FamilyProgress, TrialNow
 from steps.step5_training.comparison import TIME_IS_UP, Comparison, Orders
 from steps.step5_training.final_fit import Places, final_fit_job
 from steps.step5_training.limits import fit_limit_s, trial_limit_s
+from steps.step5_training.placement import NetworkBudget
 from steps.step5_training.progress import family_progress
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
@@ -40,6 +41,8 @@ class Scheduler:
         n_folds: int,
         seed: int,
         slots: int,
+        budget: NetworkBudget,
+        first_limit_s: float,
         orders: Callable[[], Orders],
         report: Callable[[dict[str, FamilyProgress], float | None, str], None],
         deadline: float | None = None,
@@ -49,6 +52,8 @@ class Scheduler:
         self._pool = pool
         self._shape = TrialShape(places, n_folds, seed)
         self._slots = slots
+        self._budget = budget
+        self._first_limit_s = first_limit_s
         self._orders = orders
         self._report = report
         self._deadline = deadline
@@ -142,10 +147,11 @@ class Scheduler:
             study,
             study.ask(),
             self._shape,
-            limit_s=trial_limit_s(self._fold_s[family], self._shape.n_folds),
+            limit_s=trial_limit_s(self._fold_s[family], self._shape.n_folds, self._first_limit_s),
             # A fused batch fills one device; with devices to spare it is worth dividing.
             parts=self._slots // len(self._studies),
             networks=self._wanted.networks,
+            budget=self._budget,
         )
         self._queues[family].extend(units)
         ended = study.remaining == 0 and not study.pending
@@ -249,6 +255,7 @@ class Scheduler:
             case Planned() as planned, TrainFailed(kind="cancelled"):
                 study.postpone(planned)
             case Planned() as planned, (TrialDone() | TrainFailed()) as outcome:
+                self._budget.learn(outcome, live.networks)
                 study.tell(planned, outcome, event.wall_s)
             case None, (FitDone() | TrainFailed()) as outcome:
                 assert isinstance(live.job, FinalFit)  # noqa: S101  # only fits have no plan

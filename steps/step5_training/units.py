@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gpu.params import Family
 from gpu.protocol import FinalFit, TrainBatch, TrainTrial
 from steps.step5_training.final_fit import Places
+from steps.step5_training.placement import NetworkBudget
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
 
@@ -22,6 +23,8 @@ class Live:
     planned: Planned | None
     device: str = ""
     folds_done: int = 0
+    # Networks that train together with this trial's; None where nothing can be learnt from it.
+    networks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,15 @@ def trial_units(
     planned: Sequence[Planned],
     shape: TrialShape,
     *,
-    limit_s: float | None,
+    limit_s: float,
     parts: int,
     networks: int,
+    budget: NetworkBudget,
 ) -> list[Unit]:
     """One unit a trial; for a family whose trials train fused, `parts` units of about equal size.
 
-    limit_s: deadline of one trial, None while its length is unknown. networks: most networks in
-    one computation, 0 for as many as memory allows.
+    limit_s: deadline of one trial. networks: most networks in one computation as people set it, 0
+    for as many as memory allows.
     """
     family = study.family
     if not study.fused:
@@ -63,12 +67,16 @@ def trial_units(
     units = []
     for part in _split(planned, parts):
         lives = [Live(family, _job(study, plan, shape, None), plan) for plan in part]
+        records = [plan.record for plan in part]
+        most = budget.most(records, networks)
+        for live, plan in zip(lives, part, strict=True):
+            live.networks = None if plan.prune else budget.expected(plan.record, records, most)
         jobs = tuple(live.job for live in lives if isinstance(live.job, TrainTrial))
         batch = TrainBatch(
             jobs=jobs,
-            n_concurrent=networks,
+            n_concurrent=most,
             id=f"{family}-batch-{part[0].number}",
-            deadline_s=None if limit_s is None else limit_s * len(part),
+            deadline_s=limit_s * len(part),
         )
         units.append(Unit(family, batch, tuple(lives)))
     return units

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpu.host.devices import cpu_slots
 from gpu.host.pool import FoldFitted, JobEnded, JobStarted
+from gpu.host.vram import DataSize
 from gpu.protocol import (
     FinalFit,
     FitDone,
@@ -22,11 +24,15 @@ from steps.step5_training.comparison import Orders
 from steps.step5_training.families import SPECS
 from steps.step5_training.final_fit import Places
 from steps.step5_training.identity import search_identity
+from steps.step5_training.placement import NetworkBudget
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import open_storage
 from steps.step5_training.studies import open_study
 
+SIZE = DataSize(
+    table_rows=1500, train_rows=1000, val_rows=500, n_features=5, input_width=5, n_folds=3
+)
 FAMILIES = ("xgboost", "lightgbm")
 FOLDS = 3
 
@@ -176,6 +182,8 @@ def world(tmp_path):
             n_folds=FOLDS,
             seed=1,
             slots=slots,
+            budget=NetworkBudget(cpu_slots(slots), SIZE),
+            first_limit_s=600.0,
             orders=orders,
             report=lambda *snapshot: seen.append(snapshot),
             deadline=None if deadline is None else clock.now + deadline,
