@@ -31,7 +31,7 @@ class SharedTable:
         """Training and validation rows of one fold, copied out of the map."""
         X_train, y_train = self._rows(f"train_{index}")
         X_val, y_val = self._rows(f"val_{index}")
-        return Split(X_train, y_train, X_val, y_val, self.columns)
+        return Split(X_train, y_train, X_val, y_val, self.columns, key=(str(self._folder), index))
 
     def validation_rows(self, index: int) -> NDArray[np.int64]:
         """Row numbers that fold `index` validates on."""

@@ -15,7 +15,7 @@ from typing import IO
 
 import numpy as np
 
-from gpu.params import CHECKPOINT_FORMATS, Family, complete_params, decode_params
+from gpu.params import CHECKPOINT_FORMATS, Family, Params, complete_params, decode_params
 from gpu.protocol import (
     FinalFit,
     FitDone,
@@ -30,14 +30,14 @@ from gpu.protocol import (
     TrialDone,
 )
 from gpu.worker.data import SharedTable, open_shell_split
+from gpu.worker.failures import BadJob
 from gpu.worker.metrics import mean_squared_error, r2_score
-from gpu.worker.trainers.base import Columns, Fitted, FloatVector, Trainer
+from gpu.worker.trainers.base import Columns, Fitted, FloatVector, Predictor, Split, Trainer
 
 Emit = Callable[[FoldDone], None]
 
-
-class BadJob(ValueError):
-    """A job that cannot be done as it was asked; the message says why."""
+# A training error is a diagnostic: on so many rows it costs little and says the same.
+TRAIN_SAMPLE = 4096
 
 
 def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
@@ -64,7 +64,7 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
             fold=index,
             r2=r2_score(split.y_val, predictions),
             val_mse=mean_squared_error(split.y_val, predictions),
-            train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
+            train_mse=train_sample_mse(split, fitted),
             best_round=fitted.best_round,
             rounds_run=fitted.rounds_run,
             duration_s=time.monotonic() - fold_started,
@@ -75,7 +75,7 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
             pruned = len(scores) < len(job.folds)
             break
     if not pruned:
-        _save_array(Path(job.predictions_path), out_of_fold)
+        save_array(Path(job.predictions_path), out_of_fold)
     return TrialDone(
         id=job.id,
         scores=tuple(scores),
@@ -93,6 +93,13 @@ def hopeless(rule: PruneRule, scores: list[float]) -> bool:
     return behind > rule.factor * rule.sigma * math.sqrt(2 / k)
 
 
+def train_sample_mse(split: Split, model: Predictor) -> float:
+    """Mean squared error on at most TRAIN_SAMPLE evenly spaced training rows."""
+    n = len(split.y_train)
+    rows = np.linspace(0, n - 1, min(n, TRAIN_SAMPLE)).round().astype(np.int64)
+    return mean_squared_error(split.y_train[rows], model.predict(split.X_train[rows]))
+
+
 def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
     """Train on all search rows, save the checkpoint, and predict the holdout rows."""
     started = time.monotonic()
@@ -103,7 +110,7 @@ def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
     sha256 = _save_checkpoint(fitted, Path(job.checkpoint_path))
     _save_text(Path(job.preprocessing_path), json.dumps(fitted.preprocessing()))
     X_holdout, _ = table.holdout()
-    _save_array(Path(job.predictions_path), fitted.predict(X_holdout))
+    save_array(Path(job.predictions_path), fitted.predict(X_holdout))
     return FitDone(
         id=job.id,
         checkpoint_sha256=sha256,
@@ -126,39 +133,56 @@ def run_predict(job: PredictRows, trainer: Trainer) -> PredictDone:
     columns = Columns(tuple(preprocessing["kinds"]), tuple(preprocessing["levels"]))
     model = trainer.load(blob, preprocessing["model"], columns)
     X = np.load(job.rows_path, mmap_mode="r")
-    _save_array(Path(job.predictions_path), model.predict(X))
+    save_array(Path(job.predictions_path), model.predict(X))
     return PredictDone(id=job.id, n_rows=len(X))
 
 
 def run_shell_train(
     job: ShellTrain, family: Family, trainer: Trainer, save_to: Path | None = None
 ) -> ShellDone:
-    """Train on X_train, score on X_val; the network's options of the job override its params."""
+    """Train on X_train, score on X_val."""
     started = time.monotonic()
     split = open_shell_split(Path(job.X_train_path))
+    params = shell_params(job, family)
+    fitted = trainer.fit(split, params, seed=job.seed, rounds=None)
+    return shell_done(job, trainer, split, fitted, time.monotonic() - started, save_to)
+
+
+def shell_params(job: ShellTrain, family: Family) -> Params:
+    """The parameters of a shell line; the network's options of the job override its params."""
     options = {
         name: value
         for name in ("normalize_features", "use_leaky_relu", "batch_mode")
         if (value := getattr(job, name)) is not None and family == "neural_net"
     }
-    params = complete_params(family, {**job.params, **options})
-    fitted = trainer.fit(split, params, seed=job.seed, rounds=None)
+    return complete_params(family, {**job.params, **options})
+
+
+def shell_done(
+    job: ShellTrain,
+    trainer: Trainer,
+    split: Split,
+    fitted: Fitted,
+    duration_s: float,
+    save_to: Path | None = None,
+) -> ShellDone:
+    """Score a model as a shell line is answered, and save it into the folder `save_to`."""
     assert split.X_val is not None  # noqa: S101  # open_shell_split always gives validation rows
     assert split.y_val is not None  # noqa: S101
     predictions = fitted.predict(split.X_val)
     checkpoint = None
     if save_to is not None:
-        checkpoint = save_to / f"model.{CHECKPOINT_FORMATS[family]}"
+        checkpoint = save_to / f"model.{CHECKPOINT_FORMATS[trainer.family]}"
         save_to.mkdir(parents=True, exist_ok=True)
         _save_checkpoint(fitted, checkpoint)
     return ShellDone(
-        model_type=family,
+        model_type=trainer.family,
         trial_number=job.trial_number,
         fold_idx=job.fold_idx,
         r2=r2_score(split.y_val, predictions),
         val_mse=mean_squared_error(split.y_val, predictions),
         train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
-        duration=time.monotonic() - started,
+        duration=duration_s,
         device=trainer.device_name,
         epochs_run=fitted.rounds_run,
         checkpoint_path=str(checkpoint) if checkpoint else None,
@@ -181,7 +205,8 @@ def _save_checkpoint(fitted: Fitted, path: Path) -> str:
     return sha256
 
 
-def _save_array(path: Path, values: FloatVector) -> None:
+def save_array(path: Path, values: FloatVector) -> None:
+    """Write an .npy file beside its final name and rename it."""
     with _replacing(path) as file:
         np.save(file, values)
 

@@ -6,11 +6,10 @@ import traceback
 from collections.abc import Callable
 from typing import BinaryIO
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from gpu.params import Family, UnknownParameter
+from gpu.params import Family
 from gpu.protocol import (
-    FailureKind,
     FinalFit,
     Ping,
     Pong,
@@ -23,8 +22,11 @@ from gpu.protocol import (
     TrainTrial,
     decode_command,
 )
-from gpu.worker.jobs import BadJob, run_final_fit, run_predict, run_shell_train, run_trial
-from gpu.worker.trainers.base import Diverged, Trainer
+from gpu.worker.batch import run_batch
+from gpu.worker.failures import BadJob, failure_kind
+from gpu.worker.jobs import run_final_fit, run_predict, run_shell_train, run_trial
+from gpu.worker.trainers.base import Trainer
+from gpu.worker.trainers.many import BatchTrainer
 
 Send = Callable[[BaseModel], None]
 MESSAGE_CHARS = 4000
@@ -63,17 +65,42 @@ def _answer(
     trainer: Trainer,
 ) -> None:
     if isinstance(command, TrainBatch):
+        if isinstance(trainer, BatchTrainer):
+            _answer_together(command, send, trainer)
+            return
         for job in command.jobs:
             _answer(job, send, family, trainer)
+        return
+    if isinstance(command, TrainTrial) and isinstance(trainer, BatchTrainer):
+        # The folds of one trial are a batch too.
+        _answer_together(TrainBatch(jobs=(command,)), send, trainer)
         return
     try:
         send(_run(command, send, family, trainer))
     except Exception as error:  # noqa: BLE001  # whatever a library raises, the worker serves on
-        kind = _kind(error)
-        text = str(error) or type(error).__name__
-        if kind == "internal":
-            text = f"{type(error).__name__}: {text}\n{traceback.format_exc(limit=-6)}"
-        send(_failure(command, kind, text[:MESSAGE_CHARS]))
+        send(_failure(command, error))
+
+
+def _answer_together(command: TrainBatch, send: Send, trainer: BatchTrainer) -> None:
+    unanswered = dict(enumerate(command.jobs))
+
+    def answered(job: ShellTrain | TrainTrial) -> None:
+        at = next(i for i, waiting in unanswered.items() if waiting is job)
+        del unanswered[at]
+
+    def fail(job: ShellTrain | TrainTrial, error: Exception) -> None:
+        answered(job)
+        send(_failure(job, error))
+
+    def done(job: ShellTrain | TrainTrial, reply: BaseModel) -> None:
+        answered(job)
+        send(reply)
+
+    try:
+        run_batch(command, trainer, send, done, fail)
+    except Exception as error:  # noqa: BLE001  # whatever a library raises, the worker serves on
+        for job in unanswered.values():
+            send(_failure(job, error))
 
 
 def _run(
@@ -95,23 +122,15 @@ def _run(
             return run_predict(command, trainer)
 
 
-def _kind(error: Exception) -> FailureKind:
-    if isinstance(error, BadJob | UnknownParameter | ValidationError):
-        return "bad_job"
-    if isinstance(error, Diverged):
-        return "diverged"
-    text = str(error).lower()
-    # torch and xgboost raise RuntimeError-like types whose text tells; none is importable here.
-    if isinstance(error, MemoryError) or "out of memory" in text or "bad_alloc" in text:
-        return "oom"
-    if isinstance(error, ValueError):
-        return "bad_job"
-    return "internal"
-
-
 def _failure(
-    command: ShellTrain | TrainTrial | FinalFit | PredictRows, kind: FailureKind, message: str
+    command: ShellTrain | TrainTrial | FinalFit | PredictRows, error: Exception
 ) -> TrainFailed:
+    kind = failure_kind(error)
+    message = str(error) or type(error).__name__
+    if kind == "internal":
+        lines = traceback.format_exception(error, limit=-6)
+        message = f"{type(error).__name__}: {message}\n{''.join(lines)}"
+    message = message[:MESSAGE_CHARS]
     if isinstance(command, ShellTrain):
         return TrainFailed(
             kind=kind,

@@ -45,7 +45,14 @@ def search_identity(
     """The identity of a family's study. The fixed parameters are part of the search space."""
     fixed = settings.model_dump(
         include={"epochs", "patience", "batch_mode", "optimizer", "normalize_features"}
-        | {"use_leaky_relu", "dropout", "n_estimators", "early_stopping_rounds", "pruning"},
+        | {
+            "use_leaky_relu",
+            "dropout",
+            "n_estimators",
+            "early_stopping_rounds",
+            "pruning",
+            "coarse_bins",
+        },
         mode="json",
     )
     described = {name: distribution_to_json(d) for name, d in sorted(space.items())}

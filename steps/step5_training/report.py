@@ -20,6 +20,7 @@ from steps.step5_training.study import FamilyStudy
 from steps.step5_training.wording import (
     headline,
     pruning_note,
+    resolution_note,
     result_error,
     result_status,
     what_next,
@@ -57,8 +58,12 @@ def publish_run(
     """Write checkpoints, sidecars and diagnostics; put the models in force; say what happened."""
     workspace = Path(request.workspace)
     families = _families(studies, judged, settings)
-    pruning = pruning_note(families)
-    notes = (*studies.notes, *judged.notes, *([] if pruning is None else [pruning]))
+    notes = (
+        *studies.notes,
+        *judged.notes,
+        *pruning_note(families),
+        *resolution_note(studies.by_family.values()),
+    )
     outputs: list[Path] = []
     withheld, before = False, None
     if judged.best is not None and judged.signal is not None:

@@ -206,8 +206,8 @@ class Scheduler:
             return
         self._out_of_time = True
         for study in self._studies.values():
-            if study.remaining:
-                study.stopped = TIME_IS_UP
+            # Also those that would still confirm their best trial.
+            study.stopped = study.stopped or TIME_IS_UP
         self._cancel(lambda live: live.planned is not None, TIME_IS_UP)
 
     def _switch_off(self, family: Family, reason: str) -> None:

@@ -43,6 +43,7 @@ class Settings(BaseModel):
     study_storage: str = "sqlite"
     time_budget_minutes: Annotated[float, Field(gt=0)] | None = None
     pruning: bool = True
+    coarse_bins: bool = True
     slots: Annotated[int, Field(ge=0)] = 0
     persistent_workers: bool = True
     tree_parallel_workers: Annotated[int, Field(ge=0)] = 0

@@ -2,8 +2,9 @@
 
 A study has positions 0 .. trials-1. Each position ends in one final state, however often it was
 interrupted on the way: an interrupted trial is marked failed and its parameters are tried again
-under the same position. The study's identity (table, folds, search space, seed) is part of its
-name; results made under another identity are never mixed in.
+under the same position. When all are final, the best one is run once more at full resolution where
+the search used a coarser one, and the better record counts. The study's identity (table, folds,
+search space, seed) is part of its name; results of another identity are never mixed in.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from steps.files import sha256_text
 from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.identity import BATCH
 from steps.step5_training.pruning import prune_rule
-from steps.step5_training.sampler import PastTrial, propose
+from steps.step5_training.sampler import propose
 from steps.step5_training.settings import Settings
-from steps.step5_training.trials import Finished, Planned, fold_means, read_trial
+from steps.step5_training.trials import Finished, Planned, fold_means, past_trial, read_trial
 
 INTERRUPTIONS_ALLOWED = 3
 
@@ -55,6 +56,8 @@ class FamilyStudy:
         self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
         self._trial_ids: dict[int, int] = {}
+        self._confirmation: Finished | None = None
+        self._confirmations_died = 0
 
     @property
     def finished(self) -> tuple[Finished, ...]:
@@ -67,13 +70,29 @@ class FamilyStudy:
         return tuple(t for t in self.finished if t.state is TrialState.COMPLETE)
 
     @property
-    def best(self) -> Finished | None:
+    def searched_best(self) -> Finished | None:
         """The complete trial with the highest mean R2; the earlier one of equals."""
         return max(self.complete, key=lambda t: (t.mean_r2, -t.position), default=None)
 
     @property
+    def best(self) -> Finished | None:
+        """The searched best, or the same at full resolution where that has the higher mean R2."""
+        coarse, full = self.searched_best, self.confirmation
+        if coarse is None or full is None or full.mean_r2 < coarse.mean_r2:
+            return coarse
+        return full
+
+    @property
+    def confirmation(self) -> Finished | None:
+        """The searched best at full resolution, complete; None while it is not known."""
+        found, coarse = self._confirmation, self.searched_best
+        if found is None or coarse is None or found.position != coarse.position:
+            return None
+        return found if found.state is TrialState.COMPLETE else None
+
+    @property
     def pending(self) -> int:
-        """Planned trials whose outcome is still open."""
+        """Planned trials whose outcome is open."""
         return len(self._pending)
 
     @property
@@ -81,32 +100,35 @@ class FamilyStudy:
         """Positions that are not in a final state; 0 once the study was stopped."""
         return 0 if self.stopped is not None else self.trials - len(self.finished)
 
-    def predictions_path(self, position: int) -> Path:
+    def predictions_path(self, position: int, *, full: bool = False) -> Path:
         """Where a trial's out-of-fold predictions lie; only the best trial's are kept."""
-        return self._folder / f"trial_{position}.npy"
+        return self._folder / f"trial_{position}{'_full' if full else ''}.npy"
 
     def best_predictions(self) -> NDArray[np.float64] | None:
         """Out-of-fold predictions of the best trial, (n_rows,), NaN outside the folds."""
         if self.best is None:
             return None
-        path = self.predictions_path(self.best.position)
+        full = self.best is self.confirmation
+        path = self.predictions_path(self.best.position, full=full)
         if not path.exists():
             return None
         predictions: NDArray[np.float64] = np.load(path)
         return predictions
 
     def ask(self) -> list[Planned]:
-        """The next batch; empty while one is open, or when the budget is used up.
+        """The next batch; empty while one is open, or when everything is done.
 
-        The last batch before the asked number of trials is cut short, so a study that is
-        continued later to a larger number asks for the rest of it first.
+        The last batch is cut short at the asked number of trials, so a study that is continued
+        later to a larger number asks for the rest of it first.
         """
-        if self._pending or self.remaining == 0:
+        if self._pending or self.stopped is not None:
             return []
+        if self.remaining == 0:
+            return self._ask_confirmation()
         if not self._again:
             start = len(self._finished)
             first = start - start % BATCH
-            history = [self._past(self._finished[i]) for i in range(first)]
+            history = [past_trial(self._finished[i]) for i in range(first)]
             batch = propose(
                 history, self._space, seed=self._seed(), count=BATCH, shared=self._spec.shared
             )
@@ -137,7 +159,11 @@ class FamilyStudy:
                 storage.set_trial_user_attr(trial_id, "failure", failure)
                 self._study.tell(number, state=TrialState.FAIL)
         self._pending.discard(planned.position)
-        self._finished[planned.position] = read_trial(storage.get_trial(trial_id))
+        finished = read_trial(storage.get_trial(trial_id))
+        if planned.full:
+            self._confirmation = finished
+        else:
+            self._finished[planned.position] = finished
         self._forget_predictions()
         self._stop_if_nothing_works()
 
@@ -157,6 +183,9 @@ class FamilyStudy:
         latest: dict[int, FrozenTrial] = {}
         interruptions: dict[int, int] = {}
         for trial in self._study.get_trials(deepcopy=False):
+            if "confirms" in trial.user_attrs:
+                self._adopt_confirmation(trial)
+                continue
             position = trial.user_attrs.get("position")
             if position is None:
                 continue  # a person added it by hand, with a dashboard perhaps
@@ -177,15 +206,28 @@ class FamilyStudy:
                 self._finished[position] = read_trial(trial, f"interrupted {times} times")
             else:
                 self._again.append((position, dict(trial.params)))
-        while self.best is not None and not self.predictions_path(self.best.position).exists():
-            # Without its out-of-fold predictions the best trial cannot be judged: once more.
-            lost = self._finished.pop(self.best.position)
+        # Without its out-of-fold predictions the best trial cannot be judged: once more.
+        confirmed = self.confirmation
+        if confirmed and not self.predictions_path(confirmed.position, full=True).exists():
+            self._confirmation = None
+        while (best := self.searched_best) and not self.predictions_path(best.position).exists():
+            lost = self._finished.pop(best.position)
             self._again.append((lost.position, lost.values))
         self._again.sort(key=lambda again: again[0])
 
     def _plan(self, position: int, values: dict[str, Any], rule: PruneRule | None) -> Planned:
-        """Create the trial whole, in one step: a kill leaves it entire or not at all."""
         record = self._spec.complete(values, self._settings).model_dump(mode="json")
+        return self._create(position, values, record, {"position": position}, rule)
+
+    def _create(
+        self,
+        position: int,
+        values: dict[str, Any],
+        record: dict[str, Any],
+        mark: dict[str, int],
+        rule: PruneRule | None = None,
+    ) -> Planned:
+        """Create the trial whole, in one step: a kill leaves it entire or not at all."""
         storage = self._study._storage
         trial_id = storage.create_new_trial(
             self._study._study_id,
@@ -193,20 +235,34 @@ class FamilyStudy:
                 state=TrialState.RUNNING,
                 params=values,
                 distributions=self._space,
-                user_attrs={"position": position, "record": record},
+                user_attrs={**mark, "record": record},
             ),
         )
         number = storage.get_trial(trial_id).number
         self._trial_ids[number] = trial_id
         self._pending.add(position)
-        return Planned(number, position, values, record, rule)
+        return Planned(number, position, values, record, rule, full="confirms" in mark)
 
-    def _past(self, finished: Finished) -> PastTrial:
-        return PastTrial(
-            finished.values,
-            fold_means(finished.scores),
-            complete=finished.state is TrialState.COMPLETE,
-        )
+    def _ask_confirmation(self) -> list[Planned]:
+        """The best trial at full resolution; empty if that is known, failed, or no other record."""
+        best = self.searched_best
+        known = self._confirmation
+        if best is None or (known is not None and known.position == best.position):
+            return []
+        record = {**best.record, **self._spec.full_resolution}
+        if record == best.record or self._confirmations_died > INTERRUPTIONS_ALLOWED:
+            return []
+        return [self._create(best.position, best.values, record, {"confirms": best.position})]
+
+    def _adopt_confirmation(self, trial: FrozenTrial) -> None:
+        if trial.state is TrialState.RUNNING:
+            died = bool(trial.user_attrs.get("started"))
+            self._cut_off(trial, "interrupted" if died else "postponed")
+            self._confirmations_died += died
+        elif trial.state is TrialState.COMPLETE:
+            self._confirmation = read_trial(trial)
+        else:
+            self._confirmations_died += bool(trial.user_attrs.get("interrupted"))
 
     def _prune_rule(self) -> PruneRule | None:
         """From whole batches only, so that it does not depend on what finished first."""
@@ -225,10 +281,13 @@ class FamilyStudy:
         self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _forget_predictions(self) -> None:
-        keep = self.predictions_path(self.best.position) if self.best is not None else None
-        running = {self.predictions_path(position) for position in self._pending}
+        best = self.searched_best
+        keep = {self.predictions_path(position) for position in self._pending}
+        if best is not None:
+            # Both: a resumed study may find another trial best, or the same one.
+            keep |= {self.predictions_path(best.position, full=full) for full in (False, True)}
         for path in self._folder.glob("trial_*.npy"):
-            if path != keep and path not in running:
+            if path not in keep:
                 path.unlink(missing_ok=True)
 
     def _stop_if_nothing_works(self) -> None:

@@ -10,17 +10,22 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from gpu.protocol import FoldScore, PruneRule
+from steps.step5_training.sampler import PastTrial
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A trial to run now. number: Optuna's; position: its place in the study's budget."""
+    """A trial to run now. number: Optuna's; position: its place in the study's budget.
+
+    full: the trial at that position once more, at full resolution.
+    """
 
     number: int
     position: int
     values: dict[str, Any]
     record: dict[str, Any]
     prune: PruneRule | None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,18 @@ def fold_means(scores: Sequence[FoldScore]) -> tuple[float, ...]:
     return tuple(float(np.mean([s.r2 for s in scores[:k]])) for k in range(1, len(scores) + 1))
 
 
+def past_trial(finished: Finished) -> PastTrial:
+    """A finished trial as the sampler sees it."""
+    complete = finished.state is TrialState.COMPLETE
+    return PastTrial(finished.values, fold_means(finished.scores), complete)
+
+
 def read_trial(trial: FrozenTrial, failure: str = "") -> Finished:
     """A stored trial in its final state; with `failure`, counted as failed for that reason."""
     attributes = trial.user_attrs
     scores = tuple(FoldScore.model_validate(s) for s in attributes.get("scores", []))
     return Finished(
-        position=attributes["position"],
+        position=attributes["confirms" if "confirms" in attributes else "position"],
         state=TrialState.FAIL if failure else trial.state,
         values=dict(trial.params),
         record=attributes.get("record", {}),

@@ -93,7 +93,7 @@ def _job(
         table=str(shape.places.table),
         folds=tuple(range(shape.n_folds)),
         seed=shape.seed,
-        predictions_path=str(study.predictions_path(planned.position)),
+        predictions_path=str(study.predictions_path(planned.position, full=planned.full)),
         prune=planned.prune,
         deadline_s=limit_s,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from gpu.params import Family
 from steps.contract import FamilyResult, Note, StepError
 from steps.step5_training.comparison import TIME_IS_UP
 from steps.step5_training.judged import Judged
+from steps.step5_training.study import FamilyStudy
 
 
 def result_status(judged: Judged) -> Literal["complete", "failed", "no_signal"]:
@@ -61,22 +62,39 @@ def headline(
             )
 
 
-def pruning_note(families: Mapping[Family, FamilyResult]) -> Note | None:
-    """What pruning left out; None where it left out nothing."""
+def pruning_note(families: Mapping[Family, FamilyResult]) -> list[Note]:
+    """What pruning left out; empty where it left out nothing."""
     skipped = {
         name: result.folds_pruned for name, result in families.items() if result.folds_pruned
     }
     if not skipped:
-        return None
+        return []
     total = sum(skipped.values())
     fitted = sum(result.folds_fitted for result in families.values())
     each = ", ".join(f"{name} {count}" for name, count in skipped.items())
-    return Note(
-        level="info",
-        code="pruning",
-        message=f"pruning skipped {total} of {total + fitted} fold fits, of trials that could not "
-        f"win ({each}); pruning false fits them all",
+    message = (
+        f"pruning skipped {total} of {total + fitted} fold fits, of trials that could not win "
+        f"({each}); pruning false fits them all"
     )
+    return [Note(level="info", code="pruning", message=message)]
+
+
+def resolution_note(studies: Iterable[FamilyStudy]) -> list[Note]:
+    """What the best trial of each family scored with coarse bins and with full ones."""
+    said = []
+    for study in studies:
+        coarse, full = study.searched_best, study.confirmation
+        if coarse is not None and full is not None:
+            kept = "full" if study.best is full else "coarse"
+            scores = f"R2 {coarse.mean_r2:.4f} coarse, {full.mean_r2:.4f} full"
+            said.append(f"{study.family} {scores}: {kept} kept")
+    if not said:
+        return []
+    message = (
+        f"the tree families' best trials were run once more with full bins ({'; '.join(said)}); "
+        "coarse_bins false searches with full bins throughout"
+    )
+    return [Note(level="info", code="resolution", message=message)]
 
 
 def what_next(judged: Judged, before: Path | None, *, withheld: bool) -> tuple[str, ...]:

@@ -137,6 +137,32 @@ def test_categories_only_is_enough(trainer, params):
     assert r2_score(only.y_val, fitted.predict(only.X_val)) > 0.3
 
 
+def test_a_category_of_thousands_of_rare_levels_is_learned(trainer, params):
+    rng = np.random.default_rng(3)
+    levels = 1500
+    codes = rng.integers(0, levels, 6000)
+    y = rng.normal(size=levels)[codes] + 0.3 * rng.normal(size=6000)
+    X = np.column_stack([rng.normal(size=6000), codes]).astype(np.float32)
+    columns = Columns(("numeric", "categorical"), (0, levels))
+    split = Split(X[:5000], y[:5000], X[5000:], y[5000:], columns)
+    fitted = trainer.fit(split, params, seed=1, rounds=None)
+    assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.3
+
+
+def test_coarse_bins_do_not_merge_categories(trainer, params, family):
+    if family == "neural_net":
+        pytest.skip("has no bins")
+    rng = np.random.default_rng(4)
+    codes = rng.integers(0, 100, 4000)
+    y = np.where(codes % 2, 1.0, -1.0) + 0.1 * rng.normal(size=4000)
+    columns = Columns(("categorical",), (100,))
+    X = codes.astype(np.float32).reshape(-1, 1)
+    split = Split(X[:3000], y[:3000], X[3000:], y[3000:], columns)
+    bins = "border_count" if family == "catboost" else "max_bin"
+    fitted = trainer.fit(split, params.model_copy(update={bins: 16}), seed=1, rounds=None)
+    assert r2_score(split.y_val, fitted.predict(split.X_val)) > 0.9
+
+
 def test_a_feature_that_is_constant_in_the_fold_does_no_harm(trainer, params):
     split = make_split(missing=False)
     split.X_train[:, 2] = 5.0

@@ -1,20 +1,18 @@
-"""Train one network at a time, with early stopping on the validation loss."""
+"""Train one network at a time with torch.nn and autograd: the reference that stacks are held to."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from gpu.params import NeuralNetParams
 from gpu.worker.nn.adam import Adam
-from gpu.worker.nn.network import build_network
-from gpu.worker.trainers.base import Diverged, FloatMatrix
-
-EVAL_ROWS = 65536
+from gpu.worker.nn.batches import Batches, batches_of
+from gpu.worker.nn.network import build_network, predict_network
+from gpu.worker.trainers.base import Diverged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,11 @@ def train_network(
     """
     torch.manual_seed(seed)
     network = build_network(
-        X.shape[1], params.hidden_layers, params.dropout, use_leaky_relu=params.use_leaky_relu
+        X.shape[1],
+        params.hidden_layers,
+        params.dropout,
+        use_leaky_relu=params.use_leaky_relu,
+        generator=torch.Generator().manual_seed(seed),
     ).to(X.device)
     # The order of rows comes from a generator of its own: dropout must not change it.
     order = torch.Generator().manual_seed(seed)
@@ -54,7 +56,7 @@ def train_network(
         learning_rate=params.learning_rate,
         weight_decay=params.weight_decay,
     )
-    batches = _batch_count(len(X), params)
+    batches = batches_of(len(X), params)
     best_loss, best_epoch, best_state = math.inf, 0, None
     epoch = 0
     for epoch in range(1, (epochs or params.epochs) + 1):
@@ -77,41 +79,21 @@ def train_network(
     return TrainedNetwork(network.eval(), best_epoch=best_epoch, epochs_run=epoch)
 
 
-def predict_network(network: nn.Module, X: torch.Tensor) -> torch.Tensor:
-    """float32 (n,) in standard units; leaves the network in evaluation mode."""
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network(part).squeeze(1) for part in X.split(EVAL_ROWS)])
-
-
-def to_tensor(X: FloatMatrix | np.ndarray, device: str) -> torch.Tensor:
-    """A float32 tensor on the device."""
-    return torch.from_numpy(np.ascontiguousarray(X, dtype=np.float32)).to(device)
-
-
-def _batch_count(n_rows: int, params: NeuralNetParams) -> int:
-    """Batches an epoch. Rows are dealt evenly, so no batch is a left-over of one row."""
-    if params.batch_mode == "full":
-        return 1
-    return max(1, round(n_rows / params.batch_size))
-
-
 def _train_epoch(
     network: nn.Module,
     optimizer: Adam,
     X: torch.Tensor,
     y: torch.Tensor,
     order: torch.Generator,
-    batches: int,
+    batches: Batches,
 ) -> float:
     network.train()
     total = torch.zeros((), device=X.device)
-    rows = torch.randperm(len(X), generator=order).to(X.device) if batches > 1 else None
-    parts = [None] if rows is None else torch.tensor_split(rows, batches)
+    parts = [None] if batches.count == 1 else batches.deal(len(X), order).to(X.device)
     for part in parts:
         inputs, target = (X, y) if part is None else (X[part], y[part])
         loss = nn.functional.mse_loss(network(inputs).squeeze(1), target)
         loss.backward()
         optimizer.step()
-        total += loss.detach() * len(inputs)
-    return float(total) / len(X)
+        total += loss.detach()
+    return float(total) / batches.count

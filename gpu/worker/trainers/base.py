@@ -47,7 +47,8 @@ class Columns:
 class Split:
     """One training set and, for early stopping, one validation set.
 
-    X: float32 (n_rows, n_features), NaN = missing; y: float64 (n_rows,).
+    X: float32 (n_rows, n_features), NaN = missing; y: float64 (n_rows,). key: table folder and
+    fold, where equal keys mean equal rows; None for rows that will not come again.
     """
 
     X_train: FloatMatrix
@@ -55,6 +56,7 @@ class Split:
     X_val: FloatMatrix | None
     y_val: FloatVector | None
     columns: Columns
+    key: tuple[str, int] | None = None
 
 
 class Predictor(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,22 @@ from gpu.worker.trainers.base import (
     finite,
     hide_modules,
 )
+from gpu.worker.trainers.kept import Kept
 from gpu.worker.trainers.target import TargetScale, fit_target
 
-hide_modules(["sklearn", "matplotlib", "plotly", "graphviz", "IPython", "ipywidgets"])
+hide_modules(
+    ["pandas", "polars", "sklearn", "matplotlib", "plotly", "graphviz", "IPython", "ipywidgets"]
+)
 import catboost as cb  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class _Binned:
+    """A split's rows as catboost trains on them."""
+
+    target: TargetScale
+    train: cb.Pool
+    validation: cb.Pool | None
 
 
 class CatBoostTrainer:
@@ -33,15 +46,37 @@ class CatBoostTrainer:
         self._device = device
         self._threads = threads
         self.device_name = device
+        self._kept: Kept[_Binned] = Kept()
 
     def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
         """See Trainer.fit."""
         if not isinstance(params, CatBoostParams):
             raise TypeError(f"catboost cannot train {type(params).__name__}")
-        target = fit_target(split.y_train)
-        validation = None
-        if split.X_val is not None and split.y_val is not None and rounds is None:
-            validation = _pool(split.X_val, target.apply(split.y_val), split.columns)
+        try:
+            return self._fit(split, params, seed=seed, rounds=rounds)
+        except cb.CatBoostError as error:
+            if "memory" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise
+
+    def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
+        """See Trainer.load."""
+        target = TargetScale.model_validate(preprocessing["target"])
+        model = cb.CatBoost()
+        model.load_model(blob=blob)
+        rounds = int(model.tree_count_)
+        return _Model(model, columns, target, best_round=rounds, rounds_run=rounds)
+
+    def version(self) -> str:
+        """See Trainer.version."""
+        return str(cb.__version__)
+
+    def _fit(
+        self, split: Split, params: CatBoostParams, *, seed: int, rounds: int | None
+    ) -> Fitted:
+        bins = params.border_count
+        binned = self._kept.get(split, bins, lambda: self._bin(split, bins))
+        validation = binned.validation if rounds is None else None
         model = cb.CatBoost(
             {
                 "loss_function": "RMSE",
@@ -52,7 +87,7 @@ class CatBoostTrainer:
                 "depth": params.depth,
                 "l2_leaf_reg": params.l2_leaf_reg,
                 "random_strength": params.random_strength,
-                "border_count": params.border_count,
+                "border_count": bins,
                 "iterations": rounds or params.n_estimators,
                 "use_best_model": validation is not None,
                 "random_seed": seed,
@@ -68,30 +103,24 @@ class CatBoostTrainer:
                 ),
             }
         )
-        try:
-            train = _pool(split.X_train, target.apply(split.y_train), split.columns)
-            model.fit(train, eval_set=validation)
-        except cb.CatBoostError as error:
-            if "memory" in str(error).lower():
-                raise MemoryError(str(error)) from error
-            raise
+        model.fit(binned.train, eval_set=validation)
         best = int(model.tree_count_)
         run = best
         if validation is not None:
             run = len(model.get_evals_result()["validation"]["RMSE"])
-        return _Model(model, split.columns, target, best_round=max(1, best), rounds_run=run)
+        best = max(1, best)
+        return _Model(model, split.columns, binned.target, best_round=best, rounds_run=run)
 
-    def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
-        """See Trainer.load."""
-        target = TargetScale.model_validate(preprocessing["target"])
-        model = cb.CatBoost()
-        model.load_model(blob=blob)
-        rounds = int(model.tree_count_)
-        return _Model(model, columns, target, best_round=rounds, rounds_run=rounds)
-
-    def version(self) -> str:
-        """See Trainer.version."""
-        return str(cb.__version__)
+    def _bin(self, split: Split, bins: int) -> _Binned:
+        target = fit_target(split.y_train)
+        train = _pool(split.X_train, target.apply(split.y_train), split.columns)
+        if self._device != "cuda":
+            # On a GPU catboost draws the borders in its own way when it trains.
+            train.quantize(border_count=bins)
+        validation = None
+        if split.X_val is not None and split.y_val is not None:
+            validation = _pool(split.X_val, target.apply(split.y_val), split.columns)
+        return _Binned(target, train, validation)
 
 
 class _Model:
@@ -124,7 +153,8 @@ def _pool(X: FloatMatrix, y: FloatVector | None, columns: Columns) -> cb.Pool:
     """A Pool of X; categorical codes travel as short texts, a missing code as the empty text."""
     categorical = list(columns.categorical)
     if not categorical:
-        return cb.Pool(np.ascontiguousarray(X), label=y)
+        # A plain array would make catboost ask for pandas.
+        return cb.Pool(cb.FeaturesData(num_feature_data=np.ascontiguousarray(X)), label=y)
     numeric = [i for i in range(X.shape[1]) if i not in set(categorical)]
     texts = np.empty((len(X), len(categorical)), dtype=object)
     for position, i in enumerate(categorical):

@@ -1,8 +1,9 @@
-"""Train the network; inputs and target are standardised inside the fold and undone after."""
+"""Train networks, many at a time; inputs and target are standardised inside the fold and undone."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import torch
 from torch import nn
 
 from gpu.params import NeuralNetParams, Params
-from gpu.worker.nn.inputs import InputEncoding, fit_inputs
-from gpu.worker.nn.network import build_network
-from gpu.worker.nn.serial import predict_network, to_tensor, train_network
+from gpu.worker.nn.encoded import EncodedFold, EncodedFolds
+from gpu.worker.nn.fused import TrainedRow
+from gpu.worker.nn.inputs import InputEncoding
+from gpu.worker.nn.network import build_network, predict_network
+from gpu.worker.nn.pack import Pack, PackTask
+from gpu.worker.nn.stack_layout import Layout
 from gpu.worker.trainers.base import (
     Columns,
     Fitted,
@@ -22,10 +26,11 @@ from gpu.worker.trainers.base import (
     Split,
     finite,
 )
+from gpu.worker.trainers.many import FitTask, TaskEnd
 
 
 class NeuralNetTrainer:
-    """A Trainer for the network, with torch."""
+    """A Trainer for the network, with torch; fit_many trains many networks at a time."""
 
     family = "neural_net"
 
@@ -37,45 +42,49 @@ class NeuralNetTrainer:
         self.device_name = device
         if device.startswith("cuda"):
             self.device_name = f"cuda:0 ({torch.cuda.get_device_name(0)})"
+            torch.backends.cuda.matmul.allow_tf32 = True
+        self._folds = EncodedFolds(device)
+        self._pack = Pack(device, threads)
+        # Folds of a trial that train before anyone asks whether to go on with the others.
+        self.folds_at_once = 2 if device.startswith("cuda") else threads
 
     def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
         """See Trainer.fit."""
-        if not isinstance(params, NeuralNetParams):
-            raise TypeError(f"neural_net cannot train {type(params).__name__}")
-        inputs = fit_inputs(
-            split.X_train,
-            split.y_train,
-            split.columns,
-            normalize=params.normalize_features,
-            seed=seed,
-        )
-        encoding = inputs.encoding
-        X_val = y_val = None
-        if split.X_val is not None and split.y_val is not None:
-            X_val = to_tensor(encoding.encode(split.X_val), self._device)
-            y_val = to_tensor(encoding.scale_target(split.y_val), self._device)
-        trained = train_network(
-            to_tensor(inputs.X, self._device),
-            to_tensor(encoding.scale_target(split.y_train), self._device),
-            X_val,
-            y_val,
-            params,
-            seed=seed,
-            epochs=rounds,
-        )
-        architecture = {
-            "hidden_layers": list(params.hidden_layers),
-            "dropout": params.dropout,
-            "use_leaky_relu": params.use_leaky_relu,
-        }
-        return _Model(
-            trained.network,
-            encoding,
-            architecture,
-            self._device,
-            best_round=trained.best_epoch,
-            rounds_run=trained.epochs_run,
-        )
+        ends = list(self.fit_many([FitTask(split, params, seed)], rounds=rounds, n_concurrent=1))
+        if ends[0].error is not None:
+            raise ends[0].error
+        assert ends[0].fitted is not None  # noqa: S101  # a task without an error has a model
+        return ends[0].fitted
+
+    def fit_many(
+        self, tasks: Sequence[FitTask], *, rounds: int | None, n_concurrent: int
+    ) -> Iterator[TaskEnd]:
+        """See BatchTrainer.fit_many."""
+        folds: list[EncodedFold] = []
+        packed: list[PackTask] = []
+        indices: list[int] = []
+        # A split without a key is encoded once for all tasks that hold it.
+        known: dict[tuple[int, bool, int], EncodedFold] = {}
+        for i, task in enumerate(tasks):
+            if not isinstance(task.params, NeuralNetParams):
+                raise TypeError(f"neural_net cannot train {type(task.params).__name__}")
+            near = (id(task.split), task.params.normalize_features, task.seed)
+            try:
+                if near not in known:
+                    known[near] = self._folds.get(task.split, near[1], task.seed)
+            except (ValueError, MemoryError, RuntimeError) as error:
+                yield TaskEnd(i, None, error, networks=0, duration_s=0.0)
+                continue
+            fold = known[near]
+            folds.append(fold)
+            packed.append(PackTask(fold.rows, task.params))
+            indices.append(i)
+        for end in self._pack.train(packed, epochs=rounds, limit=n_concurrent):
+            i = end.index
+            fitted = None
+            if end.trained is not None:
+                fitted = _model(end.trained, folds[i], packed[i], self._device)
+            yield TaskEnd(indices[i], fitted, end.error, end.networks, end.duration_s)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
         """See Trainer.load. Only tensors are read: weights_only refuses any other object."""
@@ -91,33 +100,57 @@ class NeuralNetTrainer:
         state = torch.load(io.BytesIO(blob), map_location="cpu", weights_only=True)
         network.load_state_dict(state)
         network.to(self._device).eval()
-        return _Model(network, encoding, architecture, self._device, best_round=0, rounds_run=0)
+        return _Model(network, encoding, architecture, self._device)
 
     def version(self) -> str:
         """See Trainer.version."""
         return str(torch.__version__)
 
 
+def _model(trained: TrainedRow, fold: EncodedFold, task: PackTask, device: str) -> _Model:
+    params = task.params
+    architecture = {
+        "hidden_layers": list(params.hidden_layers),
+        "dropout": params.dropout,
+        "use_leaky_relu": params.use_leaky_relu,
+    }
+    network = build_network(
+        trained.architecture.width,
+        params.hidden_layers,
+        params.dropout,
+        use_leaky_relu=params.use_leaky_relu,
+    ).to(device)
+    Layout(trained.architecture).fill(network, trained.row, trained.running)
+    model = _Model(network.eval(), fold.encoding, architecture, device)
+    model.best_round, model.rounds_run = trained.best_epoch, trained.epochs_run
+    if trained.predictions is not None:
+        standard = trained.predictions.cpu().numpy()
+        model.val_predictions = fold.encoding.unscale_target(standard)
+    return model
+
+
 class _Model:
+    """best_round, rounds_run: 0 for a network that was loaded."""
+
+    best_round = 0
+    rounds_run = 0
+    val_predictions: FloatVector | None = None
+
     def __init__(
         self,
         network: nn.Sequential,
         encoding: InputEncoding,
         architecture: dict[str, Any],
         device: str,
-        *,
-        best_round: int,
-        rounds_run: int,
     ) -> None:
         self._network = network
         self._encoding = encoding
         self._architecture = architecture
         self._device = device
-        self.best_round = best_round
-        self.rounds_run = rounds_run
 
     def predict(self, X: FloatMatrix) -> FloatVector:
-        standard = predict_network(self._network, to_tensor(self._encoding.encode(X), self._device))
+        inputs = torch.from_numpy(self._encoding.encode(X)).to(self._device)
+        standard = predict_network(self._network, inputs)
         return finite(self._encoding.unscale_target(standard.cpu().numpy()))
 
     def save(self, path: Path) -> None:

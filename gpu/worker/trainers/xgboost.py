@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,20 @@ from gpu.worker.trainers.base import (
     finite,
     hide_modules,
 )
+from gpu.worker.trainers.kept import Kept
 from gpu.worker.trainers.target import TargetScale, fit_target
 
 hide_modules(["pandas", "sklearn", "pyarrow", "matplotlib", "graphviz", "dask"])
 import xgboost as xgb  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True)
+class _Binned:
+    """A split's rows in bins."""
+
+    target: TargetScale
+    train: xgb.QuantileDMatrix
+    validation: xgb.QuantileDMatrix | None
 
 
 class XGBoostTrainer:
@@ -33,33 +44,16 @@ class XGBoostTrainer:
         self._device = device
         self._threads = threads
         self.device_name = device
+        self._kept: Kept[_Binned] = Kept()
 
     def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
         """See Trainer.fit."""
         if not isinstance(params, XGBoostParams):
             raise TypeError(f"xgboost cannot train {type(params).__name__}")
-        types = _feature_types(split.columns)
-        target = fit_target(split.y_train)
-        train = xgb.QuantileDMatrix(
-            _known_levels(split.X_train, split.columns),
-            label=target.apply(split.y_train),
-            feature_types=types,
-            max_bin=params.max_bin,
-            nthread=self._threads,
-            enable_categorical=True,
-        )
+        binned = self._kept.get(split, params.max_bin, lambda: self._bin(split, params.max_bin))
         evals = []
-        if split.X_val is not None and split.y_val is not None and rounds is None:
-            validation = xgb.QuantileDMatrix(
-                _known_levels(split.X_val, split.columns),
-                label=target.apply(split.y_val),
-                feature_types=types,
-                max_bin=params.max_bin,
-                nthread=self._threads,
-                enable_categorical=True,
-                ref=train,
-            )
-            evals = [(validation, "validation")]
+        if binned.validation is not None and rounds is None:
+            evals = [(binned.validation, "validation")]
         booster = xgb.train(
             {
                 "objective": "reg:squarederror",
@@ -76,7 +70,7 @@ class XGBoostTrainer:
                 "reg_lambda": params.reg_lambda,
                 "max_bin": params.max_bin,
             },
-            train,
+            binned.train,
             num_boost_round=rounds or params.n_estimators,
             evals=evals,
             early_stopping_rounds=params.early_stopping_rounds if evals else None,
@@ -84,7 +78,7 @@ class XGBoostTrainer:
         )
         run = int(booster.num_boosted_rounds())
         best = int(booster.best_iteration) + 1 if evals else run
-        return _Model(booster[:best], split.columns, target, best_round=best, rounds_run=run)
+        return _Model(booster[:best], split.columns, binned.target, best_round=best, rounds_run=run)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
         """See Trainer.load."""
@@ -97,6 +91,34 @@ class XGBoostTrainer:
     def version(self) -> str:
         """See Trainer.version."""
         return str(xgb.__version__)
+
+    def _bin(self, split: Split, bins: int) -> _Binned:
+        target = fit_target(split.y_train)
+        train = self._matrix(split.X_train, target.apply(split.y_train), split.columns, bins)
+        validation = None
+        if split.X_val is not None and split.y_val is not None:
+            y_val = target.apply(split.y_val)
+            validation = self._matrix(split.X_val, y_val, split.columns, bins, ref=train)
+        return _Binned(target, train, validation)
+
+    def _matrix(
+        self,
+        X: FloatMatrix,
+        y: FloatVector,
+        columns: Columns,
+        bins: int,
+        ref: xgb.QuantileDMatrix | None = None,
+    ) -> xgb.QuantileDMatrix:
+        """ref: the training rows, whose bins the validation rows must share."""
+        return xgb.QuantileDMatrix(
+            _known_levels(X, columns),
+            label=y,
+            feature_types=_feature_types(columns),
+            max_bin=bins,
+            nthread=self._threads,
+            enable_categorical=True,
+            ref=ref,
+        )
 
 
 class _Model:

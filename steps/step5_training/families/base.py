@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -24,6 +24,7 @@ class FamilySpec:
     sources: where the ranges come from.
     shared: names whose values all trials of one batch of asks have in common, and which therefore
     train as one computation; empty for families whose trials train alone.
+    full_resolution: what a record may have in place of the coarser values that the search uses.
     """
 
     family: Family
@@ -32,3 +33,4 @@ class FamilySpec:
     rounds_param: str
     sources: tuple[str, ...]
     shared: tuple[str, ...] = ()
+    full_resolution: Mapping[str, Any] = field(default_factory=dict)

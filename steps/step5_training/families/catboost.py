@@ -32,7 +32,7 @@ def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
 def _complete(values: Mapping[str, Any], settings: Settings) -> CatBoostParams:
     return CatBoostParams(
         **values,
-        border_count=SEARCH_BINS,
+        border_count=SEARCH_BINS if settings.coarse_bins else FULL_BINS,
         n_estimators=settings.n_estimators,
         early_stopping_rounds=settings.early_stopping_rounds,
     )
@@ -43,6 +43,7 @@ SPEC = FamilySpec(
     search_space=_search_space,
     complete=_complete,
     rounds_param="n_estimators",
+    full_resolution={"border_count": FULL_BINS},
     sources=(
         "CatBoost documentation, Parameter tuning",
         "Prokhorenkova et al. 2018, CatBoost: unbiased boosting with categorical features",

@@ -34,7 +34,7 @@ def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
 def _complete(values: Mapping[str, Any], settings: Settings) -> LightGBMParams:
     return LightGBMParams(
         **values,
-        max_bin=SEARCH_BINS,
+        max_bin=SEARCH_BINS if settings.coarse_bins else FULL_BINS,
         n_estimators=settings.n_estimators,
         early_stopping_rounds=settings.early_stopping_rounds,
     )
@@ -45,6 +45,7 @@ SPEC = FamilySpec(
     search_space=_search_space,
     complete=_complete,
     rounds_param="n_estimators",
+    full_resolution={"max_bin": FULL_BINS},
     sources=(
         "LightGBM documentation, Parameters Tuning",
         "Optuna's LightGBMTuner (Ozaki et al.): feature and bagging fractions, leaves, L2",

@@ -59,7 +59,7 @@ def outcome(planned, folds=3, pruned=False):
 
 def tell(study, planned, done=None):
     """Record a result as the scheduler does: the worker has left its predictions."""
-    study.predictions_path(planned.position).write_bytes(b"predictions")
+    study.predictions_path(planned.position, full=planned.full).write_bytes(b"predictions")
     study.tell(planned, done or outcome(planned), 0.3)
 
 
@@ -310,3 +310,89 @@ def test_a_locked_database_is_a_clear_error_after_a_bounded_wait(tmp_path, monke
     with pytest.raises(StudyStorageError, match="locked"):
         opened(open_storage("sqlite", tmp_path), tmp_path)
     holder.close()
+
+
+def confirm(study, better):
+    """Run the confirmation out: the best trial at full resolution, better or worse than before."""
+    (planned,) = study.ask()
+    scores = study.searched_best.scores
+    moved = [s.model_copy(update={"r2": s.r2 + (0.01 if better else -0.01)}) for s in scores]
+    path = study.predictions_path(planned.position, full=True)
+    path.write_bytes(b"full")
+    done = outcome(planned).model_copy(update={"scores": tuple(moved)})
+    study.tell(planned, done, 0.3)
+    return planned
+
+
+def searched(storage, tmp_path, **options):
+    study, _ = opened(storage, tmp_path, trials=8, **options)
+    for _ in range(2):
+        for planned in study.ask():
+            tell(study, planned)
+    assert study.remaining == 0
+    return study
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_best_trial_is_run_once_more_at_full_resolution_and_the_better_counts(
+    storage, tmp_path, better
+):
+    study = searched(storage, tmp_path)
+    coarse = study.best
+    planned = confirm(study, better)
+    assert planned.record == {**coarse.record, "max_bin": 255}
+    assert coarse.record["max_bin"] == 63
+    assert planned.prune is None
+    assert study.ask() == []
+    assert (study.best.record["max_bin"] == 255) is better
+    assert study.best.position == coarse.position
+    assert len(study.finished) == 8
+
+
+def test_a_search_at_full_resolution_confirms_nothing(storage, tmp_path):
+    study = searched(storage, tmp_path, coarse_bins=False)
+    assert study.best.record["max_bin"] == 255
+    assert study.ask() == []
+
+
+def test_a_resumed_study_knows_its_confirmation_and_repeats_a_lost_one(storage, tmp_path):
+    study = searched(storage, tmp_path)
+    confirm(study, better=True)
+    again, _ = opened(storage, tmp_path, trials=8, run="r2", resume=True)
+    assert again.ask() == []
+    assert again.best.record["max_bin"] == 255
+    again.predictions_path(again.best.position, full=True).unlink()
+    lost, _ = opened(storage, tmp_path, trials=8, run="r3", resume=True)
+    (planned,) = lost.ask()
+    assert planned.full
+
+
+def test_a_confirmation_that_fails_or_kills_leaves_the_coarse_record(storage, tmp_path):
+    study = searched(storage, tmp_path)
+    (planned,) = study.ask()
+    study.tell(planned, TrainFailed(kind="oom", message="no memory"), 0.1)
+    assert study.ask() == []
+    assert study.best.record["max_bin"] == 63
+    for _ in range(INTERRUPTIONS_ALLOWED + 1):
+        study, _ = opened(storage, tmp_path, trials=8, run="r9", resume=True)
+        (planned,) = study.ask()
+        study.started(planned)
+    study, _ = opened(storage, tmp_path, trials=8, run="r9", resume=True)
+    assert study.ask() == []
+
+
+def test_a_study_continued_to_more_trials_confirms_its_new_best(storage, tmp_path):
+    study = searched(storage, tmp_path)
+    confirm(study, better=True)
+    more, _ = opened(storage, tmp_path, trials=12, run="r2", resume=True)
+    first = more.ask()
+    assert [planned.position for planned in first] == [8, 9, 10, 11]
+    for planned in first:
+        good = planned.position == 9
+        scores = tuple(
+            s.model_copy(update={"r2": 0.99 if good else 0.1}) for s in outcome(planned).scores
+        )
+        tell(more, planned, outcome(planned).model_copy(update={"scores": scores}))
+    (planned,) = more.ask()
+    assert planned.full
+    assert planned.position == 9
