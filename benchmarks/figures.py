@@ -15,8 +15,8 @@ from benchmarks.work import Outcome
 
 PLAIN = "plain"
 WAYS = {
-    "product": "watcher, pruning off",
-    "product_pruning": "watcher, as it comes (pruning on)",
+    "product": "watcher, the same fits",
+    "product_default": "watcher, as it comes",
     PLAIN: "plain loop, n_jobs=1",
     "plain_n_jobs_2": "plain loop, n_jobs=2",
 }

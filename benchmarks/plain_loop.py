@@ -33,7 +33,7 @@ class Bench:
 
     def __init__(self, task: PlainTask) -> None:
         self._task = task
-        self._settings = read_settings(task.work.params(pruning=False))
+        self._settings = read_settings(task.work.params(pruning=False, coarse_bins=False))
         table = read_table(Path(task.work.table), self._settings.table_options())
         self._splits = draw_folds(
             table.n_rows,

@@ -10,7 +10,9 @@ from torch import nn
 
 from benchmarks.plain_models import PlainModel, Rows
 from gpu.params import NeuralNetParams
+from gpu.worker.nn.batches import batches_of
 from gpu.worker.nn.inputs import fit_inputs
+from gpu.worker.nn.network import build_network
 from gpu.worker.trainers.base import Columns
 
 
@@ -34,21 +36,26 @@ def fit_network(
         y_val = torch.from_numpy(encoding.scale_target(rows.y_val))
 
     torch.manual_seed(seed)
-    network = _network(X.shape[1], params)
+    # The product's own initial weights and batches, so that the fits are the same.
+    network = build_network(
+        X.shape[1],
+        params.hidden_layers,
+        params.dropout,
+        use_leaky_relu=params.use_leaky_relu,
+        generator=torch.Generator().manual_seed(seed),
+    )
     kind = torch.optim.AdamW if params.optimizer == "adamw" else torch.optim.Adam
     optimizer = kind(
         network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
     )
     loss_function = nn.MSELoss()
     order = torch.Generator().manual_seed(seed)
-    batches = 1
-    if params.batch_mode != "full":
-        batches = max(1, round(len(X) / params.batch_size))
+    batches = batches_of(len(X), params)
     best_loss, best_epoch, best_state = float("inf"), 0, None
     epoch = 0
     for epoch in range(1, (epochs or params.epochs) + 1):
         network.train()
-        for batch in torch.randperm(len(X), generator=order).tensor_split(batches):
+        for batch in batches.deal(len(X), order):
             optimizer.zero_grad()
             loss = loss_function(network(X[batch]).squeeze(1), y[batch])
             loss.backward()
@@ -73,14 +80,3 @@ def fit_network(
         return encoding.unscale_target(standard.numpy())
 
     return PlainModel(predict, best_epoch if best_state is not None else epoch)
-
-
-def _network(n_inputs: int, params: NeuralNetParams) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for units in params.hidden_layers:
-        layers += [nn.Linear(n_inputs, units), nn.BatchNorm1d(units)]
-        layers.append(nn.LeakyReLU(0.01) if params.use_leaky_relu else nn.ReLU())
-        layers.append(nn.Dropout(params.dropout))
-        n_inputs = units
-    layers.append(nn.Linear(n_inputs, 1))
-    return nn.Sequential(*layers)

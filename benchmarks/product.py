@@ -18,14 +18,18 @@ POLICIES = "watcher_policies.json"
 
 
 def run_product(
-    work: Work, *, pruning: bool, folder: Path, environment: dict[str, str]
+    work: Work, *, same_fits: bool, folder: Path, environment: dict[str, str]
 ) -> tuple[Measured, Outcome]:
-    """Run Step 5 once in the empty folder; raises BenchError when it fails or leaves a gap."""
+    """Run Step 5 once in the empty folder; raises BenchError when it fails or leaves a gap.
+
+    same_fits: every fold of every trial at full resolution, as the plain loops do.
+    """
     policy = json.loads((ROOT / POLICIES).read_text(encoding="utf-8"))
     policy["training"]["families"] = {family: family in work.families for family in FAMILIES}
     policy["training"]["use_gpus"] = False
     (folder / POLICIES).write_text(json.dumps(policy), encoding="utf-8")
-    params = work.params(compare_models=True, pruning=pruning)
+    shortcuts = {"pruning": False, "coarse_bins": False} if same_fits else {}
+    params = work.params(compare_models=True, **shortcuts)
     argv = [sys.executable, "-m", "agents", "--run-pipeline", "--start-step", "5"]
     argv += ["--end-step", "5", "--params", json.dumps(params)]
     measured = run_measured(argv, folder, environment)
@@ -52,10 +56,14 @@ def _read_outcome(folder: Path, work: Work) -> Outcome:
             holdout_r2=diagnostics["families"][family]["holdout"]["r2"]["value"],
             trials_done=sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials),
             fold_fits=sum(len(trial.user_attrs.get("scores", ())) for trial in trials),
-            draws=tuple(trial.params for trial in sorted(trials, key=_position)),
+            draws=tuple(
+                trial.params
+                for trial in sorted(trials, key=_position)
+                if "confirms" not in trial.user_attrs
+            ),
         )
     return Outcome(families=outcomes)
 
 
 def _position(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs["position"])
+    return int(trial.user_attrs.get("position", -1))

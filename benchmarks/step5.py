@@ -95,9 +95,9 @@ def _run_way(
     way: str, work: Work, draws: Draws | None, folder: Path, environment: dict[str, str]
 ) -> tuple[Measured, Outcome]:
     match way:
-        case "product" | "product_pruning":
-            pruning = way == "product_pruning"
-            return run_product(work, pruning=pruning, folder=folder, environment=environment)
+        case "product" | "product_default":
+            same_fits = way == "product"
+            return run_product(work, same_fits=same_fits, folder=folder, environment=environment)
         case _:
             n_jobs = 2 if way == "plain_n_jobs_2" else 1
             task, outcome = folder / "task.json", folder / "outcome.json"

@@ -45,7 +45,7 @@ JOB_MIB: dict[Family, float] = {
 # What the tree trainers keep of the folds; as gpu.worker.trainers.kept counts, in float32 rows.
 KEPT_MIB = 256.0
 # As gpu.worker.nn.plan has it; a test holds the two together.
-CPU_STACK_BYTES = 1 << 20
+CPU_STACK_BYTES = 4 << 20
 # The same floats, freed and taken again in other sizes, do not fit their old places exactly.
 FRAGMENTATION = 1.1
 
@@ -182,7 +182,7 @@ def batch_mib(records: Sequence[NeuralNetParams], size: DataSize, threads: int =
     A stack is of one fold, and each thread has one. Beside the encoded folds lie their rows as the
     table has them, and a prediction of each trial for each row.
     """
-    stacks = max(network_mib(record, size) * stack_size(record, size) for record in records)
+    stacks = _largest_stack_mib(records, size)
     rows = size.n_folds * size.fold_mib + len(records) * size.table_rows * 8 / MIB
     shared = shared_rows_mib(records, size, n_folds=threads)
     return JOB_MIB["neural_net"] + rows + shared + threads * stacks
@@ -205,8 +205,8 @@ def networks_that_fit(
     if on_gpu:
         left = free_mib - GPU_BASE_MIB - shared_rows_mib(records, size, size.n_folds)
     else:
-        one = max(network_mib(record, size) * stack_size(record, size) for record in records)
-        left = free_mib - LIBRARY_MIB["neural_net"] - batch_mib(records, size) + one
+        stacks = _largest_stack_mib(records, size)
+        left = free_mib - LIBRARY_MIB["neural_net"] - batch_mib(records, size) + stacks
     count = 0
     for each in sorted((network_mib(record, size) for record in records), reverse=True):
         for _ in range(size.n_folds):
@@ -260,6 +260,12 @@ def worker_mib(family: Family, params: Params, size: DataSize) -> float:
 def rough_worker_mib(table_mib: float) -> float:
     """A worker of any family, where nothing but the table's size is known."""
     return max(LIBRARY_MIB.values()) + max(JOB_MIB.values()) + 7 * table_mib
+
+
+def _largest_stack_mib(records: Sequence[NeuralNetParams], size: DataSize) -> float:
+    """The networks of one stack on the CPU; a stack is of one fold, so a trial is in it once."""
+    most = len(records)
+    return max(network_mib(r, size) * min(most, stack_size(r, size)) for r in records)
 
 
 def _weights(params: NeuralNetParams, size: DataSize) -> int:

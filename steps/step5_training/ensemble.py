@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import nnls
 
 from steps.contract import Note
 from steps.step5_training.evaluate import Rows, Vector
@@ -19,6 +18,9 @@ def blend_weights(y: Vector, predictions: Mapping[str, Vector], rows: Rows) -> d
     Stacked regression of Breiman 1996; the sum is held by one heavy row of the least squares
     (Lawson and Hanson 1974, ch. 22), so no blend fits these rows worse than its best member.
     """
+    # It takes most of a second to load, and a run with one family never needs it.
+    from scipy.optimize import nnls
+
     names = list(predictions)
     centre, spread = float(y[rows].mean()), float(y[rows].std())
     matrix = np.stack([(predictions[name][rows] - centre) / spread for name in names], axis=1)

@@ -136,7 +136,7 @@ def _search(
     use_gpus = policy.current.training.use_gpus
     plan, notes = place(settings, families, size, use_gpus=use_gpus)
     for note in notes:
-        log.warning("devices: %s", note)
+        log.info("devices: %s", note)
     minutes = settings.time_budget_minutes
     usual = Orders(
         persistent=settings.persistent_workers,

@@ -19,7 +19,7 @@ def test_plain_network_predicts_what_the_trainer_predicts():
     columns = Columns.all_numeric(4)
     split = Split(X[:200], y[:200], X[200:], y[200:], columns)
     params = complete_params(
-        "neural_net", {"hidden_layers": (16,), "epochs": 4, "batch_size": 32, "dropout": 0.1}
+        "neural_net", {"hidden_layers": (16,), "epochs": 4, "batch_size": 32, "dropout": 0.0}
     )
     ours = load_trainer("neural_net", "cpu", 1).fit(split, params, seed=3, rounds=None)
     rows = Rows(split.X_train, split.y_train, split.X_val, split.y_val)

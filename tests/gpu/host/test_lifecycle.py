@@ -701,7 +701,7 @@ class AnyOrder(RuleBasedStateMachine):
     def pick(self, data, only=lambda _: True):
         return data.draw(st.sampled_from(sorted(w for w in self.alive if only(w))))
 
-    @rule(seconds=st.floats(0.0, 60.0))
+    @rule(seconds=st.integers(0, 60))
     def time_passes(self, seconds):
         self.now += seconds
         self.do(self.life.ticked(self.now))
@@ -713,7 +713,7 @@ class AnyOrder(RuleBasedStateMachine):
         data=st.data(),
         family=st.sampled_from(["lightgbm", "neural_net"]),
         size=st.integers(0, 3),
-        deadline_s=st.none() | st.floats(1.0, 100.0),
+        deadline_s=st.none() | st.integers(1, 100),
     )
     def work_comes(self, data, family, size, deadline_s):
         device = data.draw(st.sampled_from(self.free))
