@@ -239,7 +239,7 @@ def tree_mib(params: Params, size: DataSize) -> float:
         case CatBoostParams():
             histograms = _histograms_mib(1 << params.depth, params.border_count, size)
             # Labels, approximations and leaf numbers of each object, whatever its features.
-            objects = 100 * (size.train_rows + size.val_rows) * (kept_folds - 1) / MIB
+            objects = 100 * (size.train_rows + size.val_rows) * max(0, kept_folds - 1) / MIB
             return JOB_MIB["catboost"] + (3.0 + 0.28 * kept_folds) * rows + objects + histograms
         case NeuralNetParams():
             raise TypeError("a network is no tree; see network_mib")

@@ -43,9 +43,14 @@ def place(
     """The devices to lease, and what should be said of them."""
     found = detect(os.environ, use_gpus)
     largest = {family: _largest(family, settings, size) for family in families}
-    need = max(worker_mib(family, params, size) for family, params in largest.items())
+    each = [worker_mib(family, params, size) for family, params in largest.items()]
+    # Workers of the other families wait with what they keep while one of them is at work.
+    others = sum(each) - max(each, default=0.0)
     plan = plan_slots(
-        list(found.devices), slots=settings.slots, table_mib=size.table_mib, worker_mib=need
+        list(found.devices),
+        slots=settings.slots,
+        table_mib=size.table_mib + others,
+        worker_mib=max(each, default=None),
     )
     log.info("placing trials on %s", plan.reason)
     return plan, (*found.notes, *_too_full(plan.devices, largest, size))
@@ -59,6 +64,7 @@ class NetworkBudget:
         self._gpus = [device for device in devices if device.kind != "cpu"]
         self._slots = len(devices)
         self._lessons = MemoryLessons()
+        self._taught: set[str] = set()
 
     def most(self, records: Sequence[dict[str, Any]], wanted: int) -> int:
         """For a batch of these records; wanted: what people set, 0 for no wish."""
@@ -72,20 +78,31 @@ class NetworkBudget:
 
     def expected(
         self, record: dict[str, Any], records: Sequence[dict[str, Any]], limit: int
-    ) -> int:
-        """Networks that train together with a trial's, if memory lasts and nothing is pruned."""
+    ) -> int | None:
+        """Networks that train together with a trial's, if memory lasts and nothing is pruned.
+
+        None on GPUs, where folds of different sizes make smaller stacks although memory is there.
+        """
+        if self._gpus:
+            return None
         params = [NeuralNetParams.model_validate(each) for each in records]
         own = NeuralNetParams.model_validate(record)
-        on_gpu = bool(self._gpus)
-        return networks_expected(own, params, self._size, limit=limit, on_gpu=on_gpu)
+        return networks_expected(own, params, self._size, limit=limit, on_gpu=False)
 
-    def learn(self, outcome: TrialDone | TrainFailed, expected: int | None) -> None:
-        """expected: as above, None where pruning may have made the batch smaller."""
+    def learn(self, outcome: TrialDone | TrainFailed, expected: int | None, unit: str) -> None:
+        """expected: as above, None where nothing follows from it. A unit teaches once."""
+        if unit in self._taught:
+            return
         match outcome:
             case TrialDone(networks=int() as trained) if expected is not None:
-                self._lessons = self._lessons.after_batch(expected, trained)
+                lessons = self._lessons.after_batch(expected, trained)
             case TrainFailed(kind="oom"):
-                self._lessons = self._lessons.after_oom()
+                lessons = self._lessons.after_oom()
+            case _:
+                return
+        if lessons != self._lessons:
+            self._taught.add(unit)
+            self._lessons = lessons
 
 
 def _largest(family: Family, settings: Settings, size: DataSize) -> Params:
@@ -97,7 +114,9 @@ def _largest(family: Family, settings: Settings, size: DataSize) -> Params:
                 values[name] = distribution.choices[-1]
             case IntDistribution() | FloatDistribution():
                 values[name] = distribution.high
-    return SPECS[family].complete(values, settings)
+    # The best trial is run, and the final fit made, at full resolution.
+    record = SPECS[family].complete(values, settings)
+    return record.model_copy(update=dict(SPECS[family].full_resolution))
 
 
 def _too_full(

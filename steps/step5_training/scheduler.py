@@ -147,7 +147,7 @@ class Scheduler:
             study,
             study.ask(),
             self._shape,
-            limit_s=trial_limit_s(self._fold_s[family], self._shape.n_folds, self._first_limit_s),
+            limit_s=self._limit_s(family, study),
             # A fused batch fills one device; with devices to spare it is worth dividing.
             parts=self._slots // len(self._studies),
             networks=self._wanted.networks,
@@ -161,6 +161,11 @@ class Scheduler:
             limit = fit_limit_s(self._fit_estimate_s(family), left)
             fit = final_fit_job(study.best, family, self._shape.places, self._shape.seed, limit)
             self._queues[family].append(Unit(family, fit, (Live(family, fit, None),)))
+
+    def _limit_s(self, family: Family, study: FamilyStudy) -> float:
+        limit = trial_limit_s(self._fold_s[family], self._shape.n_folds, self._first_limit_s)
+        # The next network may be many times larger than any before.
+        return max(limit, self._first_limit_s) if study.fused else limit
 
     def _urgency(self, family: Family) -> float:
         """Most work left first; under a time budget nobody finishes, so the least served first."""
@@ -179,13 +184,11 @@ class Scheduler:
         if not self._fold_s[family]:
             return None if study.remaining else 0.0
         # A resumed study knows its durations from the trials before.
-        trial_s = self._training_s[family] / max(1, self._told(family))
+        walls = [trial.wall_s for trial in study.finished]
+        trial_s = sum(walls) / len(walls) if walls else 0.0
         return study.remaining * (trial_s or self._fit_estimate_s(family)) + self._fit_estimate_s(
             family
         )
-
-    def _told(self, family: Family) -> int:
-        return len(self._studies[family].finished)
 
     def _fit_estimate_s(self, family: Family) -> float:
         """A final fit sees more rows than a fold; its rounds are those of the best trial."""
@@ -199,7 +202,8 @@ class Scheduler:
         """When only the final fits still fit into the time budget, end the search."""
         if self._deadline is None or self._out_of_time:
             return
-        fits = [self._fit_estimate_s(f) for f in self._studies if f not in self._fits]
+        due = [f for f in self._studies if f not in self._fits and f not in self._off]
+        fits = [self._fit_estimate_s(family) for family in due]
         rounds = -(-len(fits) // self._slots)
         reserve = RESERVE_FACTOR * max([sum(fits) / self._slots, *fits, 0.0]) + 1.5 * rounds
         if self._clock() + reserve < self._deadline:
@@ -255,7 +259,7 @@ class Scheduler:
             case Planned() as planned, TrainFailed(kind="cancelled"):
                 study.postpone(planned)
             case Planned() as planned, (TrialDone() | TrainFailed()) as outcome:
-                self._budget.learn(outcome, live.networks)
+                self._budget.learn(outcome, live.networks, live.unit)
                 study.tell(planned, outcome, event.wall_s)
             case None, (FitDone() | TrainFailed()) as outcome:
                 assert isinstance(live.job, FinalFit)  # noqa: S101  # only fits have no plan

@@ -58,6 +58,7 @@ class FamilyStudy:
         self._trial_ids: dict[int, int] = {}
         self._confirmation: Finished | None = None
         self._confirmations_died = 0
+        self._lost: set[int] = set()
 
     @property
     def finished(self) -> tuple[Finished, ...]:
@@ -106,10 +107,9 @@ class FamilyStudy:
 
     def best_predictions(self) -> NDArray[np.float64] | None:
         """Out-of-fold predictions of the best trial, (n_rows,), NaN outside the folds."""
-        if self.best is None:
+        if (best := self.best) is None:
             return None
-        full = self.best is self.confirmation
-        path = self.predictions_path(self.best.position, full=full)
+        path = self.predictions_path(best.position, full=best is self.confirmation)
         if not path.exists():
             return None
         predictions: NDArray[np.float64] = np.load(path)
@@ -135,14 +135,16 @@ class FamilyStudy:
             stop = min(first + BATCH, self.trials)
             self._again = [(i, batch[i - first]) for i in range(start, stop)]
         rule = self._prune_rule()
-        planned = [self._plan(*again, rule) for again in self._again if again[0] < self.trials]
+        due = [again for again in self._again if again[0] < self.trials]
+        # The rule comes from later trials now; what is done again must not be stopped by it.
+        planned = [self._plan(*again, None if again[0] in self._lost else rule) for again in due]
         self._again = [again for again in self._again if again[0] >= self.trials]
         return planned
 
     def tell(self, planned: Planned, outcome: TrialDone | TrainFailed, wall_s: float) -> None:
         """Record an outcome at once; nothing is kept back until the batch is full."""
-        number = planned.number
-        storage, trial_id = self._study._storage, self._trial_ids[number]
+        storage, number = self._study._storage, planned.number
+        trial_id = self._trial_ids[number]
         storage.set_trial_user_attr(trial_id, "wall_s", round(wall_s, 3))
         match outcome:
             case TrialDone():
@@ -210,9 +212,12 @@ class FamilyStudy:
         confirmed = self.confirmation
         if confirmed and not self.predictions_path(confirmed.position, full=True).exists():
             self._confirmation = None
-        while (best := self.searched_best) and not self.predictions_path(best.position).exists():
-            lost = self._finished.pop(best.position)
-            self._again.append((lost.position, lost.values))
+        best = self.searched_best
+        # That one only: the others' files are gone because they were not the best.
+        if best is not None and not self.predictions_path(best.position).exists():
+            self._finished.pop(best.position)
+            self._again.append((best.position, best.values))
+            self._lost.add(best.position)
         self._again.sort(key=lambda again: again[0])
 
     def _plan(self, position: int, values: dict[str, Any], rule: PruneRule | None) -> Planned:
@@ -266,15 +271,13 @@ class FamilyStudy:
 
     def _prune_rule(self) -> PruneRule | None:
         """From whole batches only, so that it does not depend on what finished first."""
-        if not self._settings.pruning:
-            return None
         first = len(self._finished) - len(self._finished) % BATCH
         known = [t for t in self.complete if t.position < first]
-        return prune_rule([[score.r2 for score in t.scores] for t in known])
+        scores = [[score.r2 for score in t.scores] for t in known]
+        return prune_rule(scores) if self._settings.pruning else None
 
     def _seed(self) -> int:
-        digest = sha256_text(f"{self._settings.seed}/{self.family}")
-        return int(digest[:8], 16)
+        return int(sha256_text(f"{self._settings.seed}/{self.family}")[:8], 16)
 
     def _cut_off(self, trial: FrozenTrial, how: str) -> None:
         self._study._storage.set_trial_user_attr(trial._trial_id, how, True)

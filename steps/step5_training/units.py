@@ -25,6 +25,7 @@ class Live:
     folds_done: int = 0
     # Networks that train together with this trial's; None where nothing can be learnt from it.
     networks: int | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def trial_units(
         most = budget.most(records, networks)
         for live, plan in zip(lives, part, strict=True):
             live.networks = None if plan.prune else budget.expected(plan.record, records, most)
+            live.unit = f"{family}-batch-{part[0].number}"
         jobs = tuple(live.job for live in lives if isinstance(live.job, TrainTrial))
         batch = TrainBatch(
             jobs=jobs,

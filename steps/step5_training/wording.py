@@ -25,7 +25,8 @@ def result_error(judged: Judged, families: Mapping[Family, FamilyResult]) -> Ste
     """Why the step failed: no family has a model; None when one has."""
     if judged.signal is not None:
         return None
-    if all(result.error == TIME_IS_UP for result in families.values()):
+    tried = [result for result in families.values() if result.status != "skipped"]
+    if tried and all(result.error == TIME_IS_UP for result in tried):
         message = "time_budget_minutes is too short: no family finished a trial and its final fit"
         return StepError(kind="usage", message=message)
     if all(result.status == "skipped" for result in families.values()):

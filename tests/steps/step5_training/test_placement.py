@@ -44,24 +44,37 @@ def test_a_failure_for_want_of_memory_makes_the_next_batch_smaller():
     budget = NetworkBudget([gpu(800)], SIZE)
     before = budget.most(RECORDS, 0)
     for _ in range(6):
-        budget.learn(OOM, None)
+        budget.learn(OOM, None, f"unit {_}")
     assert 1 <= budget.most(RECORDS, 0) < before
 
 
 def test_a_batch_that_the_worker_halved_is_learnt_from():
     budget = NetworkBudget([gpu(800)], SIZE)
     before = budget.most(RECORDS, 0)
-    expected = budget.expected(RECORDS[0], RECORDS, before)
-    budget.learn(done(expected), expected)
+    budget.learn(done(8), 8, "a")
     assert budget.most(RECORDS, 0) == before
-    budget.learn(done(1), expected)
-    assert budget.most(RECORDS, 0) < before
+    budget.learn(done(1), 20, "b")
+    halved = budget.most(RECORDS, 0)
+    assert halved < before
+    # Every trial of the batch tells the same story; it is told once.
+    budget.learn(done(1), 20, "b")
+    assert budget.most(RECORDS, 0) == halved
+
+
+def test_stacks_of_a_gpu_are_not_taken_for_a_want_of_memory():
+    assert NetworkBudget([gpu(800)], SIZE).expected(RECORDS[0], RECORDS, 4) is None
+    assert NetworkBudget(cpu_slots(1), SIZE).expected(RECORDS[0], RECORDS, 0) == 4
+
+
+def test_no_family_at_all_is_placed_too():
+    plan, _ = place(Settings(slots=1), (), SIZE, use_gpus=False)
+    assert len(plan.devices) == 1
 
 
 def test_what_pruning_made_smaller_teaches_nothing():
     budget = NetworkBudget([gpu(800)], SIZE)
     before = budget.most(RECORDS, 0)
-    budget.learn(done(1), None)
+    budget.learn(done(1), None, "a")
     assert budget.most(RECORDS, 0) == before
 
 

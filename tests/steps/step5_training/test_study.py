@@ -157,7 +157,8 @@ def test_a_best_trial_whose_predictions_are_lost_is_run_again(storage, tmp_path)
     whole.predictions_path(best).unlink()
     resumed, _ = opened(storage, tmp_path, resume=True)
     batch = resumed.ask()
-    assert best in [planned.position for planned in batch]
+    assert [planned.position for planned in batch] == [best]
+    assert batch[0].prune is None
     for planned in batch:
         tell(resumed, planned)
     run_out(resumed)
