@@ -17,7 +17,8 @@ def test_every_job_of_a_load_is_counted(capsys):
     rows = figures(capsys.readouterr().out)
     assert rows["jobs answered"] == "40"
     assert rows["jobs lost"] == rows["jobs that ended twice"] == "0"
-    assert rows["workers"] == "2 at 20, 2 at 40"
+    # The first look is after half of the jobs, or one later where two ended together.
+    assert rows["workers"] in ("2 at 20, 2 at 40", "2 at 21, 2 at 40")
 
 
 def test_killed_workers_lose_no_job(capsys):
