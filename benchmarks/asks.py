@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 
 from benchmarks.figures import markdown
 from benchmarks.machine import machine_line
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=60)
     options = parser.parse_args(argv)
     print(machine_line(), flush=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     rows = []
     for name in options.table or ["made", "protein"]:
         with tempfile.TemporaryDirectory(prefix="bench-asks-") as scratch:
@@ -116,15 +118,14 @@ def _run(
     options: argparse.Namespace,
 ) -> None:
     """Each search has one batch open at a time; the searches share the devices."""
-    waiting = list(searches)
+    waiting = [(search, search.ask(settings, n_rows)) for search in searches]
     owners: dict[str, tuple[Search, dict[str, Any]]] = {}
     open_jobs: dict[int, int] = {}
     answers: dict[int, dict[str, TrialDone | None]] = {}
     started: dict[int, float] = {}
     while waiting or owners:
         while waiting:
-            search = waiting[0]
-            values = search.ask(settings, n_rows)
+            search, values = waiting[0]
             batch = _batch(search, values, settings, folder, options.folds)
             if not pool.try_start(batch):
                 break
@@ -148,7 +149,7 @@ def _run(
             for job_id in sorted(answers[id(search)], key=lambda i: int(i.split("-")[-1])):
                 search.tell(owners.pop(job_id)[1], answers[id(search)][job_id])
             if len(search.best) < max(options.trials):
-                waiting.append(search)
+                waiting.append((search, search.ask(settings, n_rows)))
 
 
 def _batch(
