@@ -16,14 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from benchmarks.figures import markdown
 from benchmarks.tables import ROOT
 from benchmarks.tree_tables import TREES, complete, draw_trials, lay_out_numeric, open_tree_table
+from benchmarks.tree_work import Outcome, Task, Trial
 from gpu.host.devices import cpu_slots
 from gpu.host.leases import LeaseQueue
 from gpu.host.machine import usable_cores
@@ -33,42 +32,6 @@ from gpu.protocol import TrainTrial, TrialDone
 
 ROUNDS = 300
 FOLDS = 5
-
-
-class Trial(BaseModel):
-    """What to fit. params: the whole record. expected_s: of one thread, for the order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    family: Family
-    number: int
-    params: dict[str, Any]
-    expected_s: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """Unique among the trials."""
-        return f"{self.family}-{self.number}"
-
-
-class Task(BaseModel):
-    """A table folder and the trials; scores go to the outcome file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    table: str
-    trials: tuple[Trial, ...]
-    outcome: str
-
-
-class Outcome(BaseModel):
-    """r2: mean over the folds of each trial. fit_s, fit_cpu_s: of its fits alone, if measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    r2: dict[str, float]
-    fit_s: dict[str, float] = {}
-    fit_cpu_s: dict[str, float] = {}
 
 
 def pure(task: Task) -> Outcome:

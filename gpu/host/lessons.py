@@ -21,10 +21,6 @@ class MemoryLessons:
 
     factor: float = 1.0
 
-    def need_mib(self, estimate_mib: float) -> float:
-        """An estimate, corrected."""
-        return estimate_mib * self.factor
-
     def networks(
         self, free_mib: float, records: Sequence[NeuralNetParams], size: DataSize, *, on_gpu: bool
     ) -> int:
