@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gpu.host.devices import Device
 from gpu.host.machine import available_memory_mib, died_of_memory, memory_kills
+from gpu.host.marks import kill_marked
 from gpu.params import Family
 from gpu.protocol import MAX_LINE_BYTES
 
@@ -161,7 +162,7 @@ class Child:
             return self.process.returncode
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        _kill_marked(self._mark)
+        kill_marked(self._mark, self.process.pid)
         return self.process.wait()
 
     def ending(self, status: int) -> tuple[str, bool]:
@@ -213,27 +214,3 @@ def describe_exit(status: int) -> str:
         return f"exit status {status}"
     name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
     return f"killed by {name}"
-
-
-def _kill_marked(mark: bytes) -> None:
-    """Kill each process whose environment holds the mark: a worker's descendants inherit it.
-
-    Neither a group of its own nor a parent that has died hides a process from this.
-    """
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        # One that is gone, that is being born or that belongs to another user is not of ours.
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError, PermissionError):
-            if mark in (folder / "environ").read_bytes():
-                _kill_if_marked(int(folder.name), mark)
-
-
-def _kill_if_marked(pid: int, mark: bytes) -> None:
-    pidfd = os.pidfd_open(pid)
-    try:
-        # Looked at again: the number may have been given to another process in between.
-        if mark in Path(f"/proc/{pid}/environ").read_bytes():
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    finally:
-        os.close(pidfd)
