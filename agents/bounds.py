@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from agents.errors import ParameterError
-from agents.strict_json import shown
+from steps.strict_json import shown
 
 _MAX_TEXT = 4096
 _MAX_ITEMS = 100_000

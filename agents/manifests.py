@@ -27,8 +27,8 @@ from pydantic import (
 
 from agents.bounds import Bound, check_value
 from agents.errors import ManifestError, ParameterError
-from agents.strict_json import parse_object, read_text
 from steps.policies import Minutes, validation_message
+from steps.strict_json import parse_object, read_text
 
 STEP_PACKAGES = ("steps",)
 

@@ -17,7 +17,7 @@ import yaml
 from agents.bounds import check_value
 from agents.errors import ParameterError
 from agents.manifests import Manifest
-from agents.strict_json import parse_object, read_text, require_object
+from steps.strict_json import parse_object, read_text, require_object
 
 Origin = Literal["params", "params-file", "manifest", "default"]
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from agents.durations import words
 from agents.inputs import FoundInput, missing
 from agents.plan import Plan, PlannedStep
-from agents.strict_json import shown
 from agents.views.screen import heading, pairs, plain_table
+from steps.strict_json import shown
 
 
 def show_plan(

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "xgboost", "lightgbm", "catboost"}
-GROUND = {"contract", "files", "policies", "artifacts", "errors", "skip_registry"}
+GROUND = {"contract", "files", "policies", "artifacts", "errors", "skip_registry", "strict_json"}
 PACKAGES = ("agents", "steps", "gpu")
 
 

@@ -32,11 +32,11 @@ def test_the_shipped_file_says_what_the_code_defaults_to():
         ("{", "not valid JSON at line 1"),
         ('{"hatl": true}', "hatl: unknown key"),
         ('{"halt": "perhaps"}', "halt: .*got 'perhaps'"),
-        ('{"halt": true, "halt": false}', "halt: the key stands twice"),
+        ('{"halt": true, "halt": false}', "key 'halt' is given twice"),
         ('{"steps": {"timeout_minutes": {"five": 1}}}', "timeout_minutes.*five"),
         ('{"retries": {"max_per_step": -1}}', "retries.max_per_step: .*got -1"),
-        ("[" * 100_000, "policy|JSON"),
-        ("[]", "the file"),
+        ("[" * 100_000, "nested deeper than"),
+        ("[]", "must be an object"),
     ],
 )
 def test_a_bad_file_is_an_error_that_names_the_key(text, told):
@@ -97,3 +97,32 @@ def test_a_steps_own_limit_comes_before_the_manifests_and_the_default():
     assert policy.timeout_s(5, manifest_minutes=1) == 360 * 60
     assert policy.timeout_s(4, manifest_minutes=1) == 60
     assert policy.timeout_s(4) == 120 * 60
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"finding": "timeout", "parameter": "trials"}, "exactly one of"),
+        ({"finding": "timeout", "parameter": "trials", "add": 1, "set": 2}, "exactly one of"),
+        ({"finding": "timeout", "parameter": "trials", "multiply": 0}, "multiply"),
+        ({"finding": "Time Out", "parameter": "trials", "add": 1}, "finding"),
+    ],
+)
+def test_a_remedy_is_one_change_of_one_parameter(rule, told):
+    text = json.dumps({"retries": {"remedies": [rule]}})
+    with pytest.raises(PolicyError, match=told):
+        parse_policy(text, "watcher_policies.json")
+
+
+@pytest.mark.parametrize("root", ["data", "/data/../etc", ""])
+def test_a_root_that_may_be_read_is_an_absolute_folder(root):
+    with pytest.raises(PolicyError, match="allowed_roots"):
+        parse_policy(json.dumps({"paths": {"allowed_roots": [root]}}), "watcher_policies.json")
+
+
+def test_addresses_are_never_repeated_in_what_is_said_of_a_change(file):
+    live = LivePolicy(file)
+    document = json.loads(file.read_text())
+    document["notify"]["critical"] = ["mailto://me:secret@example.org"]
+    file.write_text(json.dumps(document))
+    assert live.refresh().changed == ("notify.critical: 0 -> 1 addresses",)

@@ -10,13 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agents.errors import UsageError
-
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 
 
-def read_text(path: Path, error: type[UsageError]) -> str:
+def read_text(path: Path, error: type[Exception]) -> str:
     """The text of a UTF-8 file of at most MAX_BYTES; raises `error` naming the file."""
     try:
         with path.open("rb") as file:
@@ -33,7 +31,7 @@ def read_text(path: Path, error: type[UsageError]) -> str:
     return text
 
 
-def parse_object(text: str, source: str, error: type[UsageError]) -> dict[str, Any]:
+def parse_object(text: str, source: str, error: type[Exception]) -> dict[str, Any]:
     """Read one JSON object; raises `error` naming `source`, the place and what was got."""
     if len(text) > MAX_BYTES:
         raise error(f"{source}: must be at most {MAX_BYTES} characters, got {len(text)}")
@@ -51,6 +49,8 @@ def parse_object(text: str, source: str, error: type[UsageError]) -> dict[str, A
 
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
+    except error:  # it may be a ValueError itself
+        raise
     except json.JSONDecodeError as fault:
         raise error(_where(text, source, fault)) from None
     except RecursionError:
@@ -60,7 +60,7 @@ def parse_object(text: str, source: str, error: type[UsageError]) -> dict[str, A
     return require_object(value, source, error)
 
 
-def require_object(value: object, source: str, error: type[UsageError]) -> dict[str, Any]:
+def require_object(value: object, source: str, error: type[Exception]) -> dict[str, Any]:
     """Check that a parsed document is an object, and not nested too deeply."""
     if not isinstance(value, dict):
         raise error(f"{source}: must be an object {{...}}, got {shown(value)}")

@@ -1,0 +1,33 @@
+"""watcher_policies.json: what people allow, edited while runs are on."""
+
+from steps.policies.live import LivePolicy, PolicyChange, load_policy
+from steps.policies.model import (
+    HALT_FILE,
+    POLICY_FILE,
+    ApprovalsPolicy,
+    Minutes,
+    Policy,
+    PolicyError,
+    Remedy,
+    RetriesPolicy,
+    TrainingPolicy,
+    parse_policy,
+    validation_message,
+)
+
+__all__ = [
+    "HALT_FILE",
+    "POLICY_FILE",
+    "ApprovalsPolicy",
+    "LivePolicy",
+    "Minutes",
+    "Policy",
+    "PolicyChange",
+    "PolicyError",
+    "Remedy",
+    "RetriesPolicy",
+    "TrainingPolicy",
+    "load_policy",
+    "parse_policy",
+    "validation_message",
+]

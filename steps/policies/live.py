@@ -1,0 +1,97 @@
+"""The policy in force: the file re-read by content, the last good one kept.
+
+A file that is half saved, not JSON, or breaks the schema never takes effect: the policy before it
+stays, and the reason is reported once for each bad content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steps.policies.model import Policy, PolicyError, parse_policy
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file; raises PolicyError if it is missing or unusable."""
+    return parse_policy(_read(path), str(path))
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What re-reading found: a new policy in force, or a problem with the file (else None).
+
+    changed: "key: old -> new" for each key whose value is another one.
+    """
+
+    policy: Policy
+    changed: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class LivePolicy:
+    """The policy in force: re-read by content, never loosened by a file that cannot be read."""
+
+    def __init__(self, path: Path, last_good: Policy | None = None) -> None:
+        """last_good: in force while the file cannot be used; without it, PolicyError is raised."""
+        self._path = path
+        try:
+            text = _read(path)
+            self.current = parse_policy(text, str(path))
+            self._seen = _digest(text)
+        except PolicyError:
+            if last_good is None:
+                raise
+            self.current, self._seen = last_good, ""
+
+    def refresh(self) -> PolicyChange | None:
+        """Read the file again; None when its content is as at the last reading."""
+        unreadable: str | None = None
+        try:
+            text = _read(self._path)
+        except PolicyError as error:
+            text = f"\0{error}"
+            unreadable = str(error)
+        digest = _digest(text)
+        if digest == self._seen:
+            return None
+        self._seen = digest
+        if unreadable is not None:
+            return PolicyChange(self.current, problem=unreadable)
+        try:
+            fresh = parse_policy(text, str(self._path))
+        except PolicyError as error:
+            return PolicyChange(self.current, problem=str(error))
+        changed = tuple(_differences("", _plain(self.current), _plain(fresh)))
+        self.current = fresh
+        return PolicyChange(fresh, changed=changed)
+
+
+def _plain(policy: Policy) -> dict[str, Any]:
+    return policy.model_dump(mode="json", exclude={"schema_"})
+
+
+def _differences(prefix: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = []
+        for key in sorted(old.keys() | new.keys()):
+            lines += _differences(f"{prefix}.{key}".lstrip("."), old.get(key), new.get(key))
+        return lines
+    if prefix.startswith("notify."):  # addresses hold passwords
+        return [] if old == new else [f"{prefix}: {len(old)} -> {len(new)} addresses"]
+    return [] if old == new else [f"{prefix}: {old!r} -> {new!r}"]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise PolicyError(f"{path}: no such policy file; `watcher --init` makes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: cannot be read: {error}") from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
