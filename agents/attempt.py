@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic import ValidationError
 
+from agents.conditions import broken_conditions
 from agents.errors import WorkspaceError
 from agents.health import Ending, Verdict, judge
 from agents.ledger import Ledger
+from agents.manifests import SuccessCondition
 from agents.parameters import Parameter
 from agents.step_process import StepCommand, run_step_process
 from agents.watch import Watch
 from agents.workspace import Workspace
 from steps.contract import LOG_FILE, REQUEST_FILE, StepRequest, StepResult
-from steps.files import sha256_file, write_text_atomic
+from steps.files import write_text_atomic
 from steps.policies import validation_message
 
 
@@ -25,7 +27,8 @@ from steps.policies import validation_message
 class AttemptSpec:
     """What to attempt. folder_name: "step5" or "predict"; limit_s, grace_s: seconds.
 
-    may_write: files outside the workspace that a person named as output.
+    may_write: files outside the workspace that a person named as output. conditions: what must hold
+    for a result that says it is done.
     """
 
     run_id: str
@@ -40,6 +43,7 @@ class AttemptSpec:
     limit_s: float
     grace_s: float
     may_write: tuple[Path, ...] = ()
+    conditions: tuple[SuccessCondition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,18 @@ def make_attempt(
     ledger: Ledger,
     watch: Watch,
     *,
+    limit_s: Callable[[], float],
+    lineage: Mapping[str, Mapping[str, str]],
+    sha256: Callable[[Path], str | None],
     policy_path: Path,
     environ: Mapping[str, str],
     echo: IO[bytes] | None = None,
 ) -> Attempted:
-    """Run the attempt to its end and judge it. echo: gets the step's output too."""
+    """Run the attempt to its end and judge it.
+
+    limit_s: the time limit in force at any moment. lineage: path and SHA-256 of each input, for the
+    ledger. sha256: hashes its outputs. echo: gets the step's output too.
+    """
     folder = workspace.attempt_folder(spec.run_id, spec.folder_name, spec.attempt)
     request = StepRequest(
         run_id=spec.run_id,
@@ -101,7 +112,6 @@ def make_attempt(
         request_path=folder / REQUEST_FILE,
         log_path=folder / LOG_FILE,
         cwd=workspace.root,
-        limit_s=spec.limit_s,
         grace_s=spec.grace_s,
     )
     attempt_id = ledger.attempt_started(
@@ -114,17 +124,24 @@ def make_attempt(
         out_dir=str(folder),
         limit_s=spec.limit_s,
         parameters=spec.parameters,
+        inputs=lineage,
     )
     watch.follow(request)
     try:
-        write_text_atomic(command.request_path, request.model_dump_json(indent=1))
-        ending = run_step_process(command, environ, watch.tick, echo)
+        # Parameters may hold a password.
+        write_text_atomic(command.request_path, request.model_dump_json(indent=1), private=True)
+        ending = run_step_process(command, environ, watch.tick, limit_s, echo)
     except OSError as error:
         raise WorkspaceError(f"step {spec.step} cannot be started: {error}") from None
     finally:
         watch.follow(None)
     result, problem = read_result(request)
-    output_problems = check_result_outputs(result, workspace, spec.may_write) if result else ()
+    output_problems: tuple[str, ...] = ()
+    if result is not None and result.status in {"complete", "no_signal"}:
+        output_problems = (
+            *check_result_outputs(result, workspace, sha256, spec.may_write),
+            *broken_conditions(spec.conditions, workspace, spec.run_id),
+        )
     verdict = judge(spec.step, ending, result, problem, output_problems)
     ledger.attempt_ended(attempt_id, ending, verdict, result)
     return Attempted(spec, folder, ending, result, verdict)
@@ -152,7 +169,10 @@ def read_result(request: StepRequest) -> tuple[StepResult | None, str | None]:
 
 
 def check_result_outputs(
-    result: StepResult, workspace: Workspace, may_write: Sequence[Path] = ()
+    result: StepResult,
+    workspace: Workspace,
+    sha256: Callable[[Path], str | None],
+    may_write: Sequence[Path] = (),
 ) -> tuple[str, ...]:
     """A sentence for each output that is missing, changed, or outside the workspace.
 
@@ -166,6 +186,6 @@ def check_result_outputs(
             problems.append(f"{output.path} lies outside the workspace")
         elif not path.is_file():
             problems.append(f"{output.path} is not there")
-        elif path.stat().st_size != output.bytes or sha256_file(path) != output.sha256:
+        elif path.stat().st_size != output.bytes or sha256(path) != output.sha256:
             problems.append(f"{output.path} is not as its result says (size or SHA-256)")
     return tuple(problems)

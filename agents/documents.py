@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from agents.runner import RunReport, StepReport
+from agents.run import RunReport, StepReport
 from agents.status import AttemptStatus, Status
 from agents.workspace import Workspace
+
+# What a step without an attempt came to, by the decision about it.
+_NOT_RUN = {"skip": "skipped", "stop": "not_started"}
 
 
 def run_document(report: RunReport, workspace: Workspace) -> dict[str, Any]:
@@ -25,9 +28,9 @@ def run_document(report: RunReport, workspace: Workspace) -> dict[str, Any]:
 
 def _step(report: StepReport) -> dict[str, Any]:
     return {
-        "step": report.last.spec.step,
-        "agent_name": report.last.spec.agent_name,
-        "outcome": report.last.verdict.outcome,
+        "step": report.step,
+        "agent_name": report.agent_name,
+        "outcome": report.last.verdict.outcome if report.last else _NOT_RUN[report.decision.action],
         "decision": {
             "action": report.decision.action,
             "reason": report.decision.reason,

@@ -26,18 +26,53 @@ examples:
         --params '{"survivors": "housing.csv", "target": "price", "trials": 20}'
     (the same line without --dry-run does it)
 
-  How far is it, how did it end (from another terminal too):
+  How far is it, how did it end, and why (from another terminal too):
     watcher --status
+    watcher --explain last
+
+  Stop it at the next safe point; go on later where it stopped:
+    watcher --halt "the GPU is needed"
+    watcher --clear-halt && watcher --run-pipeline --resume
 
   Score new rows with the winner:
     watcher --predict new_rows.csv --output predictions.csv
 
 exit codes: 0 done; 1 a step failed; 2 usage, manifest or policy error; 10 halted or blocked by
-policy; 12 no detectable signal, prediction refused; 124 time limit; 130 interrupted.
+policy; 11 waiting for approval; 12 no detectable signal, prediction refused; 124 time limit;
+130 interrupted.
 Results go to stdout, messages and progress to stderr.
 """
 
-_COMMANDS = ("run_pipeline", "predict", "status", "doctor", "init")
+_COMMANDS = (
+    "run_pipeline",
+    "predict",
+    "status",
+    "history",
+    "explain",
+    "evaluate",
+    "doctor",
+    "policies_check",
+    "halt",
+    "clear_halt",
+    "approve",
+    "init",
+)
+# What goes with what; a daemon is a --run-pipeline that comes again.
+_GOES_WITH = {
+    "start_step": "run_pipeline",
+    "end_step": "run_pipeline",
+    "params": "run_pipeline",
+    "params_file": "run_pipeline",
+    "dry_run": "run_pipeline",
+    "resume": "run_pipeline",
+    "force": "run_pipeline",
+    "force_step": "run_pipeline",
+    "output": "predict",
+    "limit": "history",
+    "note": "approve",
+    "every": "daemon",
+    "on_change": "daemon",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,25 +83,38 @@ class _Parser(argparse.ArgumentParser):
 def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
     """Parse and check the command line; raises UsageError.
 
-    `command` is one of run_pipeline, predict, status, doctor, init, or None for a bare `watcher`.
+    `command` is one of _COMMANDS, "daemon", or None for a bare `watcher`.
     """
     flags = _parser().parse_args(argv)
+    if flags.daemon:
+        flags.run_pipeline = True
     given = [name for name in _COMMANDS if getattr(flags, name) not in (None, False)]
     if len(given) > 1:
         both = " and ".join(_flag(name) for name in given)
         raise UsageError(f"one thing at a time: got {both}")
     flags.command = given[0] if given else None
-    running = flags.command == "run_pipeline"
-    for name in ("start_step", "end_step", "params", "params_file", "dry_run"):
-        if getattr(flags, name) not in (None, False) and not running:
-            raise UsageError(f"{_flag(name)} goes with --run-pipeline")
-    if flags.output is not None and flags.command != "predict":
-        raise UsageError("--output goes with --predict")
+    for name, command in _GOES_WITH.items():
+        is_on = flags.daemon if command == "daemon" else flags.command == command
+        if getattr(flags, name) not in (None, False) and not is_on:
+            raise UsageError(f"{_flag(name)} goes with {_flag(command)}")
+    if flags.daemon:
+        _check_daemon(flags)
+        flags.command = "daemon"
+    if flags.resume and (flags.start_step is not None or flags.end_step is not None):
+        raise UsageError("--resume goes on with the steps of the stopped run: leave the range out")
     if flags.verbose and flags.quiet:
         raise UsageError("--verbose and --quiet: give one of them")
     if flags.command is None and flags.json:
         raise UsageError("--json needs a command; `watcher --help` shows what there is")
     return flags
+
+
+def _check_daemon(flags: argparse.Namespace) -> None:
+    if flags.every is None and flags.on_change is None:
+        raise UsageError("--daemon needs --every or --on-change, or both")
+    for name in ("dry_run", "resume", "force", "force_step", "json"):
+        if getattr(flags, name) not in (None, False):
+            raise UsageError(f"{_flag(name)} does not go with --daemon")
 
 
 def help_text() -> str:
@@ -100,8 +148,39 @@ def _parser() -> argparse.ArgumentParser:
         "--predict", metavar="TABLE", help="score the rows of a table with the published winner"
     )
     what.add_argument("--status", action="store_true", help="what runs, or what ran last")
+    what.add_argument("--history", action="store_true", help="the runs there were, newest first")
+    what.add_argument(
+        "--explain",
+        metavar="RUN",
+        help="why each step ran, was skipped, retried or stopped (RUN: an id, its start, or last)",
+    )
+    what.add_argument(
+        "--evaluate",
+        metavar="FILE",
+        type=Path,
+        help="judge a result or diagnostics file; run nothing",
+    )
     what.add_argument(
         "--doctor", action="store_true", help="could a run start here; what will run where"
+    )
+    what.add_argument(
+        "--policies-check", action="store_true", help="check the policy file; show what is in force"
+    )
+    what.add_argument(
+        "--halt",
+        metavar="REASON",
+        nargs="?",
+        const="",
+        help="stop what runs at its next safe point; start nothing",
+    )
+    what.add_argument("--clear-halt", action="store_true", help="take the halt back")
+    what.add_argument(
+        "--approve", metavar="RUN", help="let a run go on that waits for a person's approval"
+    )
+    what.add_argument(
+        "--daemon",
+        action="store_true",
+        help="stay, and run the pipeline again and again (with --every, --on-change)",
     )
     what.add_argument(
         "--init", metavar="DIR", type=_folder, help="lay out a workspace; keeps what is there"
@@ -120,12 +199,37 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="show each step, its inputs, and every parameter with its origin; start nothing",
     )
+    run.add_argument(
+        "--resume", action="store_true", help="go on with the last run, where it was stopped"
+    )
+    run.add_argument(
+        "--force", action="store_true", help="run every step, also what has not changed"
+    )
+    run.add_argument(
+        "--force-step",
+        metavar="N",
+        type=int,
+        action="append",
+        help="run this step, also if nothing has changed (may be given again)",
+    )
+    daemon = parser.add_argument_group("with --daemon (and what goes with --run-pipeline)")
+    daemon.add_argument("--every", metavar="TIME", help="how often: 90s, 30m, 6h, 1d")
+    daemon.add_argument(
+        "--on-change",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        help="run when the content of a file is new (may be given again)",
+    )
     predict = parser.add_argument_group("with --predict")
     predict.add_argument(
         "--output",
         metavar="CSV",
         help="where the predictions go (default: predictions/TABLE.predictions.csv)",
     )
+    look = parser.add_argument_group("with --history, --approve")
+    look.add_argument("--limit", metavar="N", type=int, help="how many runs (default: 20)")
+    look.add_argument("--note", metavar="TEXT", help="kept with the approval")
     general = parser.add_argument_group("with any command")
     general.add_argument(
         "--workspace",

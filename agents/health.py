@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agents.durations import words
-from steps.contract import StepResult
+from steps.contract import FamilyResult, Note, StepResult
 
 AskedTo = Literal["halt", "interrupt"]
 Severity = Literal["ok", "warning", "critical"]
 Outcome = Literal[
     "complete",
     "no_signal",
+    "unhealthy",
     "halted",
     "interrupted",
     "bad_input",
@@ -25,6 +26,9 @@ Outcome = Literal[
     "timeout",
     "bad_result",
 ]
+
+_AS_IT_SHOULD = {"complete", "no_signal"}
+_LINE = 300  # characters of a sentence for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,18 @@ class Issue:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an attempt came to. message: one sentence for people."""
+    """What an attempt came to. message: one sentence for people.
+
+    outcome "unhealthy": the step is complete, but its winner is in a critical state. findings: what
+    remedies are matched with: the outcome, then the codes of critical notes; of an attempt that
+    came to its end as it should, only the latter.
+    """
 
     outcome: Outcome
     severity: Severity
     message: str
     issues: tuple[Issue, ...] = field(default=())
+    findings: tuple[str, ...] = field(default=())
 
 
 def judge(
@@ -79,14 +89,33 @@ def judge(
     saying why a file that was there is not taken. output_problems: files named in the result that
     are missing, changed, or outside the workspace.
     """
+    verdict = _without_findings(step, ending, result, result_problem, output_problems)
+    outcome = () if verdict.outcome in _AS_IT_SHOULD else (verdict.outcome,)
+    codes = (note.code for note in _critical_notes(result))
+    return replace(verdict, findings=tuple(dict.fromkeys((*outcome, *codes))))
+
+
+def _without_findings(
+    step: int,
+    ending: Ending,
+    result: StepResult | None,
+    result_problem: str | None,
+    output_problems: Sequence[str],
+) -> Verdict:
     how = _how_it_ended(ending)
     issues = _side_issues(ending, result)
-    if result is not None and result.status in {"complete", "no_signal"}:
+    if result is not None and result.status in _AS_IT_SHOULD:
         if output_problems:
             problems = tuple(Issue("bad_output", problem) for problem in output_problems)
             message = f"step {step} says it is complete, but {output_problems[0]}"
             return Verdict("bad_result", "critical", message, problems + issues)
+        issues += _critical_families(result)
         outcome: Outcome = "complete" if result.status == "complete" else "no_signal"
+        winner = _winner(result)
+        if outcome == "complete" and winner is not None and winner.severity == "critical":
+            found = tuple(Issue(note.code, note.message) for note in _critical_notes(result))
+            message = f"step {step} is complete, but its winner {result.winner} is not healthy"
+            return Verdict("unhealthy", "critical", f"{message}: {_ails(winner)}", found + issues)
         severity: Severity = "warning" if issues or outcome == "no_signal" else "ok"
         return Verdict(outcome, severity, result.headline, issues)
     if ending.timed_out:
@@ -132,7 +161,7 @@ def _why(signal: str) -> str:
 
 def _side_issues(ending: Ending, result: StepResult | None) -> tuple[Issue, ...]:
     issues = []
-    finished = result is not None and result.status in {"complete", "no_signal"}
+    finished = result is not None and result.status in _AS_IT_SHOULD
     if finished and ending.timed_out:
         message = f"it had finished but did not exit within {words(ending.limit_s)}; it was killed"
         issues.append(Issue("late_exit", message))
@@ -145,3 +174,37 @@ def _side_issues(ending: Ending, result: StepResult | None) -> tuple[Issue, ...]
         message = f"its log is cut: {ending.log_cut_bytes} bytes of output were left out"
         issues.append(Issue("log_cut", message))
     return tuple(issues)
+
+
+def _winner(result: StepResult) -> FamilyResult | None:
+    """The winning family's result; None where there is no winner, or nothing is said of it."""
+    if result.winner is None or result.winner not in result.families:
+        return None
+    return result.families[result.winner]
+
+
+def _critical_notes(result: StepResult | None) -> list[Note]:
+    """The winner's critical notes (every family's, where none won), then the result's own."""
+    if result is None:
+        return []
+    winner = _winner(result)
+    families = [winner] if winner is not None else list(result.families.values())
+    notes = [note for family in families for note in family.notes] + list(result.notes)
+    return [note for note in notes if note.level == "critical"]
+
+
+def _critical_families(result: StepResult) -> tuple[Issue, ...]:
+    """An issue for each critical family whose model nobody will use."""
+    return tuple(
+        Issue("family_critical", f"{name}, which did not win, is not healthy: {_ails(family)}")
+        for name, family in result.families.items()
+        if family.severity == "critical" and name != result.winner
+    )
+
+
+def _ails(family: FamilyResult) -> str:
+    """What is wrong with a critical family, in one line."""
+    said = [note.message for note in family.notes if note.level == "critical"]
+    text = "; ".join([family.error] if family.error else said) or "it does not say why"
+    line = text.partition("\n")[0]
+    return line if len(line) <= _LINE else line[: _LINE - 3] + "..."

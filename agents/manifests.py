@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -77,6 +78,19 @@ class InputSpec(_Entry):
     description: StrictStr = ""
 
 
+class SuccessCondition(_Entry):
+    """One thing that must hold when a step says it is done, or its result is not taken."""
+
+    file: WorkspacePath = Field(description="A JSON file, as a path from the workspace.")
+    key: StrictStr = Field(
+        pattern=r"^[^.]+(\.[^.]+)*$", description="A key inside it; dots lead deeper."
+    )
+    of_this_run: StrictBool = Field(default=False, description="true: it must be this run's id.")
+    equals: JsonValue = Field(default=None, description="The value that it must be.")
+    min: float | None = Field(default=None, description="The smallest number that it may be.")
+    max: float | None = Field(default=None, description="The largest number that it may be.")
+
+
 class Manifest(_Entry):
     """One numbered step: what runs, what it reads and leaves, and every parameter it takes."""
 
@@ -91,6 +105,9 @@ class Manifest(_Entry):
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[WorkspacePath, ...] = Field(
         default=(), description="Files that the step leaves, as paths from the workspace."
+    )
+    success_conditions: tuple[SuccessCondition, ...] = Field(
+        default=(), description="What must hold when the step says that it is done."
     )
     timeout_minutes: Minutes | None = Field(
         default=None, description="Time limit, unless the policy names one for this step."

@@ -11,6 +11,7 @@ from agents.errors import Halted, WatcherError, WorkspaceError
 from agents.inputs import check_module, check_outputs, find_inputs, require_inputs
 from agents.lock import refuse_if_busy
 from agents.plan import Plan, PlannedStep
+from agents.preflight import check_inputs
 from agents.workspace import Workspace, halt_reason
 from steps.policies import HALT_FILE, Policy
 
@@ -28,7 +29,7 @@ def obstacles(plan: Plan, workspace: Workspace, policy: Policy, cwd: Path) -> li
     for step in plan.steps:
         checks.append(partial(check_outputs, step.manifest, workspace))
         checks.append(partial(check_module, step.manifest, step.manifest.module))
-        checks.append(partial(_check_inputs, step, made, workspace, cwd))
+        checks.append(partial(_check_inputs, step, made, workspace, cwd, policy))
     found = []
     for check in checks:
         try:
@@ -65,8 +66,9 @@ def _check_writable(workspace: Workspace) -> None:
 
 
 def _check_inputs(
-    planned: PlannedStep, made: frozenset[str], workspace: Workspace, cwd: Path
+    planned: PlannedStep, made: frozenset[str], workspace: Workspace, cwd: Path, policy: Policy
 ) -> None:
-    found = find_inputs(planned.manifest, planned.values, workspace, cwd)
+    found = find_inputs(planned.manifest, planned.values, workspace, cwd, policy.paths)
     later = [item for item in found if item.given is None and made & {*item.spec.candidates}]
-    require_inputs(planned.manifest, [item for item in found if item not in later])
+    present = [item for item in found if item not in later]
+    check_inputs(planned.manifest, require_inputs(planned.manifest, present))

@@ -7,7 +7,7 @@ its parameter_bounds entry. An unknown name is an error that offers the nearest 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +19,15 @@ from agents.errors import ParameterError
 from agents.manifests import Manifest
 from steps.strict_json import parse_object, read_text, require_object
 
-Origin = Literal["params", "params-file", "manifest", "default"]
+Origin = Literal["params", "params-file", "manifest", "default", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One value that a step gets.
 
-    origin: params or params-file (a person's), manifest or default.
+    origin: params or params-file (a person's), manifest, default, or retry (a rule of the policy
+    has changed it).
     """
 
     name: str
@@ -98,6 +99,13 @@ def merge_params(manifest: Manifest, given: Given) -> tuple[Parameter, ...]:
         checked = check_value(f"{manifest.file_name}: {name}", bound, value)
         merged.append(Parameter(name, checked, origin))
     return tuple(merged)
+
+
+def changed(parameters: Sequence[Parameter], changes: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """The parameters as a retry gets them: the changed values over the others."""
+    return tuple(
+        Parameter(p.name, changes[p.name], "retry") if p.name in changes else p for p in parameters
+    )
 
 
 def _names(declared: set[str]) -> str:

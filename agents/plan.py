@@ -34,6 +34,7 @@ class Plan:
 
     start: int
     end: int
+    given: Given
     steps: tuple[PlannedStep, ...]
 
 
@@ -65,7 +66,7 @@ def plan_steps(
         reason = f"asked for: step {first}"
     else:
         reason = f"asked for: it is in the range {first}..{last}"
-    return Plan(first, last, tuple(_planned(m, reason, given, policy) for m in chosen))
+    return Plan(first, last, given, tuple(_planned(m, reason, given, policy) for m in chosen))
 
 
 def _planned(manifest: Manifest, reason: str, given: Given, policy: Policy) -> PlannedStep:

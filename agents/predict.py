@@ -12,7 +12,7 @@ from agents.errors import InputMissing, ManifestError, UsageError
 from agents.inputs import check_module
 from agents.manifests import Manifest
 from agents.parameters import Parameter
-from agents.runner import Run, RunReport, StepReport, Surroundings, in_run
+from agents.run import Run, RunReport, StepReport, Surroundings, in_run
 from agents.workspace import MANIFESTS_FOLDER, SCHEMAS_FOLDER, WINNER_SIDECAR, expanded, real
 from steps.contract import ExitCode
 from steps.policies import HALT_FILE, POLICY_FILE
@@ -69,6 +69,10 @@ def run_predict(
 
     def body(run: Run) -> tuple[tuple[StepReport, ...], Decision]:
         policy = run.watch.policy
+
+        def limit_s() -> float:
+            return run.watch.policy.timeout_s(manifest.step, manifest.timeout_minutes)
+
         attempted = run.attempt(
             AttemptSpec(
                 run_id=run.run_id,
@@ -83,16 +87,19 @@ def run_predict(
                     Parameter("output", str(output_path), "params" if output else "default"),
                 ),
                 inputs={},
-                limit_s=policy.timeout_s(manifest.step, manifest.timeout_minutes),
+                limit_s=limit_s(),
                 grace_s=policy.steps.kill_grace_s,
                 may_write=(output_path,),
-            )
+            ),
+            limit_s,
+            {},
         )
         outcome = attempted.verdict.outcome
         code = _EXIT_CODES.get(outcome, ExitCode.STEP_FAILED)
         decision = Decision("stop" if code else "next", attempted.verdict.message, code)
         run.ledger.decided(run.run_id, manifest.step, 1, decision, attempted.evidence())
-        return (StepReport((attempted,), decision),), decision
+        step = StepReport(manifest.step, manifest.agent_name, (attempted,), decision)
+        return (step,), decision
 
     request = {"table": str(table_path), "output": str(output_path)}
     return in_run(ACTION, f"predict {table_path.name}", request, around, body)

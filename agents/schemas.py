@@ -1,6 +1,6 @@
-"""Write the JSON Schemas of manifests and policies from the models that read them.
+"""Write the JSON Schemas, and the docs' table of policy keys, from the models that read them.
 
-python -m agents.schemas            writes docs/schemas/*.schema.json of the checkout
+python -m agents.schemas    writes docs/schemas/*.schema.json and the table in docs of the checkout
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from agents.manifests import Manifest
+from agents.policy_keys import policy_table
 from agents.workspace import IMPORT_ROOT
 from steps.files import write_text_atomic
 from steps.policies import Policy
+
+POLICY_PAGE = "chapter-12-watcher.md"
+_BEGIN = "<!-- policy keys: written by `python -m agents.schemas` -->"
+_END = "<!-- end of policy keys -->"
 
 SCHEMAS: dict[str, type[BaseModel]] = {
     "manifest.schema.json": Manifest,
@@ -36,6 +41,17 @@ def write_schemas(folder: Path) -> list[Path]:
     return [folder / name for name in SCHEMAS]
 
 
+def with_policy_keys(text: str) -> str:
+    """A page of docs with its table of policy keys made anew; raises ValueError without a place."""
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"the page must hold the lines {_BEGIN!r} and {_END!r}")
+    return f"{before}{begin}\n{policy_table()}{end}{after}"
+
+
 if __name__ == "__main__":
-    for path in write_schemas(IMPORT_ROOT / "docs" / "schemas"):
+    page = IMPORT_ROOT / "docs" / POLICY_PAGE
+    write_text_atomic(page, with_policy_keys(page.read_text(encoding="utf-8")))
+    for path in (*write_schemas(IMPORT_ROOT / "docs" / "schemas"), page):
         print(path, file=sys.stdout)

@@ -34,13 +34,12 @@ Order = Literal["halt", "interrupt", "kill"] | None
 
 @dataclass(frozen=True, slots=True)
 class StepCommand:
-    """What to start and for how long. limit_s, grace_s: seconds; the log lies at log_path."""
+    """What to start. grace_s: seconds between asking and killing; the log lies at log_path."""
 
     module: str
     request_path: Path
     log_path: Path
     cwd: Path
-    limit_s: float
     grace_s: float
     log_limit_bytes: int = 50_000_000
 
@@ -49,14 +48,17 @@ def run_step_process(
     command: StepCommand,
     environ: Mapping[str, str],
     tick: Callable[[], Order],
+    limit_s: Callable[[], float],
     echo: IO[bytes] | None = None,
 ) -> Ending:
     """Start the step and stay until it and all its descendants have ended.
 
     tick: called about every TICK_S; "halt" and "interrupt" send SIGTERM to the step once, "kill"
-    kills the whole tree at once. echo: gets the step's output too.
+    kills the whole tree at once. limit_s: the time limit in seconds, asked again at every tick,
+    since people may change it meanwhile. echo: gets the step's output too.
     """
     started = time.monotonic()
+    limit = limit_s()
     with Descendants() as descendants:
         process = subprocess.Popen(
             [sys.executable, "-m", command.module, "--request", str(command.request_path)],
@@ -79,7 +81,8 @@ def run_step_process(
         try:
             while not _ended(process, TICK_S):
                 descendants.look()
-                if time.monotonic() - started >= command.limit_s:
+                limit = limit_s()
+                if time.monotonic() - started >= limit:
                     timed_out = True
                     killed = _stop_tree(process, descendants, command.grace_s, tick)
                     break
@@ -99,7 +102,7 @@ def run_step_process(
         exit_code=code if code >= 0 else None,
         signal=signal_name(-code) if code < 0 else None,
         duration_s=time.monotonic() - started,
-        limit_s=command.limit_s,
+        limit_s=limit,
         timed_out=timed_out,
         asked_to=asked_to,
         killed=killed,

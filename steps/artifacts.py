@@ -105,7 +105,39 @@ def publish(workspace: Path, agent_name: str, version: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
     temporary.replace(link)
-    _drop_old_versions(version)
+    keep_last_versions(workspace, agent_name, version)
+
+
+def publish_version(workspace: Path, agent_name: str, version: str | Path) -> Sidecar:
+    """Put a version that was laid out, but not published, in force; returns the winner's sidecar.
+
+    version: its folder, from the workspace. Every checkpoint in it must have the SHA-256 that its
+    sidecar says; else, or where it is no version folder, ArtifactError, and nothing has changed.
+    """
+    folder = workspace / version
+    versions = workspace / "models" / VERSIONS
+    if folder.resolve().parent != versions.resolve() or folder.is_symlink() or not folder.is_dir():
+        raise ArtifactError(f"{folder}: wanted a version folder in {versions}; it is none, or gone")
+    for path in [folder / SIDECAR, *sorted(folder.glob(f"*/{SIDECAR}"))]:
+        sidecar = read_sidecar(path)
+        expected = Path("models") / agent_name / path.parent.relative_to(folder)
+        if Path(sidecar.checkpoint_path).parent != expected:
+            raise ArtifactError(
+                f"{path}: checkpoint_path is {sidecar.checkpoint_path}, wanted a file in {expected}"
+            )
+        _verified(path.parent, sidecar)
+    publish(workspace, agent_name, folder)
+    return read_sidecar(folder / SIDECAR)
+
+
+def keep_last_versions(workspace: Path, agent_name: str, newest: Path) -> None:
+    """Delete all but the last few version folders; never `newest` and never the one in force."""
+    kept = {newest.resolve(), (workspace / "models" / agent_name).resolve()}
+    folders = [path for path in newest.parent.iterdir() if path.is_dir()]
+    others = [path for path in folders if path.resolve() not in kept]
+    others.sort(key=lambda path: path.stat().st_mtime)
+    for old in others[: max(0, len(folders) - VERSIONS_KEPT)]:
+        shutil.rmtree(old)
 
 
 def open_artifact(workspace: Path, sidecar_path: Path) -> Artifact:
@@ -117,7 +149,18 @@ def open_artifact(workspace: Path, sidecar_path: Path) -> Artifact:
     if not sidecar_path.is_file():
         raise ArtifactError(f"{sidecar_path}: no such model; run step 5 first")
     folder = sidecar_path.parent.resolve()
-    path = folder / sidecar_path.name
+    sidecar = read_sidecar(folder / sidecar_path.name)
+    stated = Path(sidecar.checkpoint_path)
+    if (workspace / stated).parent.resolve() != folder:
+        path = folder / sidecar_path.name
+        raise ArtifactError(f"{path}: checkpoint_path {stated} does not lie beside its sidecar")
+    return Artifact(sidecar, _verified(folder, sidecar))
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read a sidecar without its checkpoint; raises ArtifactError naming what is wrong."""
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such sidecar")
     try:
         sidecar = Sidecar.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -131,9 +174,12 @@ def open_artifact(workspace: Path, sidecar_path: Path) -> Artifact:
     stated = Path(sidecar.checkpoint_path)
     if stated.is_absolute() or ".." in stated.parts:
         raise ArtifactError(f"{path}: checkpoint_path leaves the workspace: {stated}")
-    if (workspace / stated).parent.resolve() != folder:
-        raise ArtifactError(f"{path}: checkpoint_path {stated} does not lie beside its sidecar")
-    checkpoint = folder / stated.name
+    return sidecar
+
+
+def _verified(folder: Path, sidecar: Sidecar) -> Path:
+    """The checkpoint in the folder, if it is the one that the sidecar was written for."""
+    checkpoint = folder / Path(sidecar.checkpoint_path).name
     if checkpoint.is_symlink() or not checkpoint.is_file():
         raise ArtifactError(f"{checkpoint}: the checkpoint named by its sidecar is missing")
     sha256 = sha256_file(checkpoint)
@@ -142,7 +188,7 @@ def open_artifact(workspace: Path, sidecar_path: Path) -> Artifact:
             f"{checkpoint}: SHA-256 is {sha256}, its sidecar says {sidecar.checkpoint_sha256}; "
             "the file is not the one that was trained"
         )
-    return Artifact(sidecar, checkpoint)
+    return checkpoint
 
 
 def _sync_tree(folder: Path) -> None:
@@ -152,10 +198,3 @@ def _sync_tree(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _drop_old_versions(current: Path) -> None:
-    versions = [p for p in current.parent.iterdir() if p.is_dir() and p != current]
-    versions.sort(key=lambda p: p.stat().st_mtime)
-    for old in versions[: max(0, len(versions) + 1 - VERSIONS_KEPT)]:
-        shutil.rmtree(old)

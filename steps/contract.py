@@ -136,6 +136,19 @@ class StepError(Frozen):
     detail: str = ""
 
 
+class Awaiting(Frozen):
+    """What a step has left undone until a person approves: `watcher --approve RUN`.
+
+    agent: whose models they are. version: the folder of the models that wait, from the workspace.
+    reason: a sentence with the numbers that the question rests on.
+    """
+
+    what: Literal["publish"]
+    agent: str
+    version: str
+    reason: str
+
+
 class StepResult(Frozen):
     """What a step says of itself when it ends. headline: one sentence for the first line."""
 
@@ -151,6 +164,7 @@ class StepResult(Frozen):
     signal: Signal | None = None
     notes: tuple[Note, ...] = ()
     what_next: tuple[str, ...] = ()
+    awaiting: Awaiting | None = None
     error: StepError | None = None
 
 

@@ -14,10 +14,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """Open a temporary binary file beside `path`; on success flush it and rename it into place.
 
-    On any error (a full disk too) the temporary file is removed and `path` is as it was.
+    On any error (a full disk too) the temporary file is removed and `path` is as it was. private:
+    nobody but the owner may read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -27,16 +28,17 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        if not private:  # as which it was made
+            temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text_atomic(path: Path, text: str) -> None:
+def write_text_atomic(path: Path, text: str, *, private: bool = False) -> None:
     """Replace the content of `path` with `text` (UTF-8) in one step."""
-    with atomic_writer(path) as file:
+    with atomic_writer(path, private=private) as file:
         file.write(text.encode("utf-8"))
 
 

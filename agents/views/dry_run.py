@@ -16,23 +16,34 @@ from steps.strict_json import shown
 
 
 def show_plan(
-    console: Console, plan: Plan, found: Sequence[Sequence[FoundInput]], obstacles: Sequence[str]
+    console: Console,
+    plan: Plan,
+    found: Sequence[Sequence[FoundInput]],
+    would: Sequence[str],
+    obstacles: Sequence[str],
 ) -> None:
-    """The plan for people. found: the inputs of each planned step; obstacles: why it cannot run."""
+    """The plan for people.
+
+    found: the inputs of each planned step; would: whether it would run, and why; obstacles: why the
+    plan cannot start.
+    """
     for obstacle in obstacles:
         console.print(Text.assemble(("cannot start: ", "bold red"), obstacle), soft_wrap=True)
-    for planned, inputs in zip(plan.steps, found, strict=True):
-        _show_step(console, planned, inputs)
+    for planned, inputs, fate in zip(plan.steps, found, would, strict=True):
+        _show_step(console, planned, inputs, fate)
     console.print(Text("\nDry run: nothing was started.", style="bold"))
 
 
-def _show_step(console: Console, planned: PlannedStep, inputs: Sequence[FoundInput]) -> None:
+def _show_step(
+    console: Console, planned: PlannedStep, inputs: Sequence[FoundInput], fate: str
+) -> None:
     manifest = planned.manifest
     console.print()
     heading(console, f"Step {manifest.step}: {manifest.agent_name}")
     rows = [
         ("what", manifest.title or "-"),
         ("why", planned.reason),
+        ("would", fate),
         ("module", manifest.module),
         ("limit", f"{words(planned.limit_s)} ({planned.limit_origin})"),
     ]
@@ -51,7 +62,10 @@ def _show_step(console: Console, planned: PlannedStep, inputs: Sequence[FoundInp
 
 
 def plan_document(
-    plan: Plan, found: Sequence[Sequence[FoundInput]], obstacles: Sequence[str]
+    plan: Plan,
+    found: Sequence[Sequence[FoundInput]],
+    would: Sequence[str],
+    obstacles: Sequence[str],
 ) -> dict[str, Any]:
     """The plan for programs."""
     return {
@@ -64,6 +78,7 @@ def plan_document(
                 "agent_name": planned.manifest.agent_name,
                 "title": planned.manifest.title,
                 "reason": planned.reason,
+                "would": fate,
                 "module": planned.manifest.module,
                 "limit_s": planned.limit_s,
                 "limit_origin": planned.limit_origin,
@@ -81,6 +96,6 @@ def plan_document(
                     p.name: {"value": p.value, "origin": p.origin} for p in planned.parameters
                 },
             }
-            for planned, inputs in zip(plan.steps, found, strict=True)
+            for planned, inputs, fate in zip(plan.steps, found, would, strict=True)
         ],
     }

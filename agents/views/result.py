@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agents.attempt import Attempted
 from agents.durations import words
-from agents.runner import RunReport, StepReport
+from agents.run import RunReport, StepReport
 from agents.views.family_scores import families_result
 from agents.views.screen import bullets, first_line, mark, pairs
 from agents.workspace import Workspace
@@ -34,7 +34,8 @@ def show_run(console: Console, report: RunReport, workspace: Workspace) -> None:
         console.print()
     rows = [("run", f"{report.run_id}: {report.state}, exit code {int(report.exit_code)}")]
     if report.state != "complete":
-        where = workspace.shown(report.steps[-1].last.folder / RESULT_FILE) if report.steps else ""
+        last = report.steps[-1].last if report.steps else None
+        where = workspace.shown(last.folder / RESULT_FILE) if last else ""
         rows.append(("why", first_line(report.message, where)))
     pairs(console, rows, indent=0)
 
@@ -42,8 +43,11 @@ def show_run(console: Console, report: RunReport, workspace: Workspace) -> None:
 def show_step(console: Console, report: StepReport, workspace: Workspace) -> None:
     """One step: what it found, or what went wrong and where to read on."""
     last = report.last
+    if last is None:
+        _show_not_run(console, report)
+        return
     if report.result is None or report.result.status == "failed":
-        _show_failure(console, report, workspace)
+        _show_failure(console, report, last, workspace)
     else:
         what = attempt_words(last.spec.folder_name, last.spec.step)
         took = words(last.ending.duration_s)
@@ -53,6 +57,17 @@ def show_step(console: Console, report: StepReport, workspace: Workspace) -> Non
     if notes:
         bullets(console, notes)
     _show_files(console, last, report.result, workspace)
+
+
+def _show_not_run(console: Console, report: StepReport) -> None:
+    """A step that was skipped or not started; of a skipped one, what it said when it ran."""
+    if report.decision.action != "skip":
+        console.print(Text(report.decision.reason, style="bold yellow"))
+        return
+    if report.result is not None:
+        show_result(console, report.result, f"step {report.step}: skipped, as it was", "")
+    line = f"{report.decision.reason}; --force-step {report.step} runs it all the same"
+    console.print(Text(line, style="cyan"))
 
 
 def show_result(console: Console, result: StepResult, title: str, whole: str) -> None:
@@ -97,8 +112,9 @@ def _headline(result: StepResult, title: str) -> Panel:
     return Panel(text, title=title, title_align="left", border_style=style, padding=(0, 1))
 
 
-def _show_failure(console: Console, report: StepReport, workspace: Workspace) -> None:
-    last = report.last
+def _show_failure(
+    console: Console, report: StepReport, last: Attempted, workspace: Workspace
+) -> None:
     attempts = len(report.attempts)
     whole = workspace.shown(last.folder / RESULT_FILE)
     asked = last.verdict.outcome in {"bad_input", "usage", "blocked", "halted", "interrupted"}

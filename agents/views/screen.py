@@ -16,6 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 SEVERITY_STYLE = {"ok": "green", "info": "cyan", "warning": "yellow", "critical": "bold red"}
+STATE_STYLE = {
+    "running": "cyan",
+    "complete": "green",
+    "failed": "red",
+    "halted": "yellow",
+    "interrupted": "yellow",
+    "waiting": "yellow",
+}
 
 
 def console_for(stream: TextIO) -> Console:

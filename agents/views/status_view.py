@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
@@ -11,17 +14,13 @@ from agents.status import AttemptStatus, RunStatus, Status
 from agents.views.live import families_table
 from agents.views.result import attempt_words, byte_size, outcome_words, show_result
 from agents.views.run_view import progress_line
-from agents.views.screen import first_line, heading, pairs, plain_table
+from agents.views.screen import STATE_STYLE, first_line, heading, pairs, plain_table
 from agents.workspace import Workspace
 from steps.contract import RESULT_FILE
 
-_STATE_STYLE = {
-    "running": "cyan",
-    "complete": "green",
-    "failed": "red",
-    "halted": "yellow",
-    "interrupted": "yellow",
-}
+# Decisions that the table of attempts does not tell, and the events that say the same again.
+_TOLD_DECISIONS = ("skip", "retry")
+_TOLD_BY_DECISIONS = ("skipped", "retry")
 
 
 def show_status(console: Console, status: Status) -> None:
@@ -42,12 +41,14 @@ def show_status(console: Console, status: Status) -> None:
 
 
 def _show_run(console: Console, run: RunStatus, status: Status, workspace: Workspace) -> None:
-    style = _STATE_STYLE.get(run.state, "")
+    style = STATE_STYLE.get(run.state, "")
     code = "" if run.exit_code is None else f", exit code {run.exit_code}"
     head = Text.assemble((run.state, f"bold {style}"), code)
     took_s = ((run.ended_at or status.now) - run.started_at).total_seconds()
     running = run.state == "running"
     head.append(f"\nbegan {run.started_at:%Y-%m-%d %H:%M:%S}")
+    if run.resumed:
+        head.append(f", resumed {run.resumed} times" if run.resumed > 1 else ", resumed once")
     if running or run.ended_at:
         head.append(f", {'for' if running else 'took'} {words(max(0.0, took_s))}")
     if run.message and run.state != "complete":
@@ -69,9 +70,24 @@ def _show_run(console: Console, run: RunStatus, status: Status, workspace: Works
     if run.attempts:
         console.print(table)
         _show_last(console, run.attempts[-1], running, workspace)
+    for decision in run.decisions:
+        if decision["action"] in _TOLD_DECISIONS:
+            console.print(_decision_line(decision, workspace), soft_wrap=True)
     for event in run.events:
+        if event["code"] in _TOLD_BY_DECISIONS:
+            continue
         said = first_line(event["message"], workspace.shown(workspace.ledger_file))
         console.print(Text(f"  {event['code']}: {said}", style="dim"), soft_wrap=True)
+
+
+def _decision_line(decision: dict[str, Any], workspace: Workspace) -> Text:
+    said = first_line(decision["reason"], workspace.shown(workspace.ledger_file))
+    what = f"step {decision['step']}"
+    if decision["action"] == "skip":
+        return Text(f"  {what} skipped: {said}")
+    changes = [f"{name} = {json.dumps(value)}" for name, value in decision["changes"].items()]
+    how = " and ".join(changes) or "the same parameters"
+    return Text(f"  {what} tried again after attempt {decision['attempt']}, with {how}: {said}")
 
 
 def _show_last(

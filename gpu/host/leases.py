@@ -32,14 +32,12 @@ class LeaseQueue:
     """Hands out each device to one holder at a time."""
 
     def __init__(self, devices: Sequence[Device], lock_dir: Path | None = None) -> None:
-        folder = lock_dir or machine_lock_dir()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._devices = tuple(devices)
-        self._locks = {
-            device.uuid: filelock.FileLock(folder / f"{device.uuid.replace('/', '_')}.lock")
-            for device in devices
-        }
+        self._folder = lock_dir or machine_lock_dir()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._locks: dict[str, filelock.BaseFileLock] = {}
         self._leases: dict[str, Lease] = {}
+        self._devices: tuple[Device, ...] = ()
+        self.use(devices)
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -50,6 +48,14 @@ class LeaseQueue:
     def held(self) -> tuple[Lease, ...]:
         """Leases that are out, oldest first."""
         return tuple(self._leases.values())
+
+    def use(self, devices: Sequence[Device]) -> None:
+        """Hand out these devices from now on; leases on others stay out until they come back."""
+        self._devices = tuple(devices)
+        for device in devices:
+            if device.uuid not in self._locks:
+                path = self._folder / f"{device.uuid.replace('/', '_')}.lock"
+                self._locks[device.uuid] = filelock.FileLock(path)
 
     def try_lease(self, holder: str, *, prefer: Sequence[str] = ()) -> Lease | None:
         """A lease on the first free device, or None: all are leased, here or by another process.

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from gpu.host.devices import Device
 from gpu.host.instructions import GiveBack, Instruction, Report
 from gpu.host.leases import Lease
-from gpu.host.roster import Patience, Roster, Worker, WorkerState
+from gpu.host.roster import Patience, Roster, Worker, WorkerState, serves
 from gpu.host.units import FoldFitted, Unit, Work, answers
 from gpu.params import Family
 from gpu.protocol import (
@@ -49,11 +49,12 @@ class Lifecycle:
         patience: Patience | None = None,
     ) -> None:
         self._devices = tuple(devices)
+        self._keep = keep
         self._persistent = persistent
         self._units: dict[str, Unit] = {}
         self._instructions: list[Instruction] = []
         self._roster = Roster(
-            keep=max(4, 2 * len(self._devices)) if keep is None else keep,
+            keep=self._idle_kept(),
             patience=patience or Patience(),
             emit=self._instructions.append,
         )
@@ -95,9 +96,9 @@ class Lifecycle:
         if not self._persistent or not self._roster.may_start_ahead(family):
             return []
         # A GPU is touched under its lease only; a process that waits takes no CPU from anyone.
-        held = [unit.lease.device for unit in self._units.values()]
+        held = {unit.lease.device.uuid for unit in self._units.values()}
         for device in self._devices:
-            if device.kind == "cpu" or device in held:
+            if device.kind == "cpu" or device.uuid in held:
                 self._roster.spawn(family, device, once=False, now=now)
                 break
         return self._drain()
@@ -170,12 +171,29 @@ class Lifecycle:
             self._roster.stop_unused(now)
         return self._drain()
 
+    def moved(self, devices: Sequence[Device], reason: str, now: float) -> list[Instruction]:
+        """Other devices are to be used. What a GPU that is none of them has ends as "cancelled".
+
+        What a CPU slot has is finished there: a slot is nothing that anybody could want back.
+        """
+        self._devices = tuple(devices)
+        self._roster.keep = self._idle_kept()
+        for unit in self.units:
+            device = unit.lease.device
+            if device.kind != "cpu" and all(device.uuid != used.uuid for used in devices):
+                self._abandon(unit, "cancelled", reason, now)
+        self._roster.stop_elsewhere(devices, now)
+        return self._drain()
+
     def closed(self, now: float) -> list[Instruction]:
         """The pool ends: open jobs are cancelled, and idle workers told to go."""
         for unit in self.units:
             self._abandon(unit, "cancelled", "pool closed", now)
         self._roster.stop_unused(now)
         return self._drain()
+
+    def _idle_kept(self) -> int:
+        return max(4, 2 * len(self._devices)) if self._keep is None else self._keep
 
     def _start(self, unit: Unit, now: float) -> None:
         """Give what is open to a worker: one at hand for the first attempt, else a new one."""
@@ -267,7 +285,7 @@ class Lifecycle:
         if worker.once:
             # Its results are on the disk; its tear-down is not worth waiting for.
             self._roster.kill(worker)
-        elif worker.suspect or not self._persistent:
+        elif worker.suspect or not self._persistent or not serves(worker, self._devices):
             self._roster.stop(worker, now)
         else:
             self._roster.rest(worker, now)

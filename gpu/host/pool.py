@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from gpu.host.child import WORKER_COMMAND, Child, OversizedLine
+from gpu.host.devices import Device
 from gpu.host.instructions import GiveBack, Instruction, Kill, Report, Send, Spawn
 from gpu.host.leases import LeaseQueue
 from gpu.host.lifecycle import Lifecycle
@@ -49,7 +50,7 @@ MEMORY_KILLS_AGE_S = 10.0
 class Pool:
     """Owns the worker processes and the leases of their work. Use it as a context manager.
 
-    limit: most units of work at once, the number of devices if None. keep_idle: most workers that
+    limit: most units of work at once, one a device if None. keep_idle: most workers that
     wait for work, max(4, 2 x devices) if None; an idle worker holds no lease.
 
     One thread drives it: the kernel ties a child's death signal to the thread that started it.
@@ -69,7 +70,7 @@ class Pool:
     ) -> None:
         self._leases = leases
         self._threads = threads
-        self._limit = limit if limit is not None else len(leases.devices)
+        self._limit = limit
         self._command = tuple(command)
         self._clock = clock
         self._lifecycle = Lifecycle(
@@ -111,7 +112,7 @@ class Pool:
         ValueError for work that cannot be sent, or an id that is running already.
         """
         self._check(work)
-        if len(self._lifecycle.units) >= self._limit:
+        if self._limit is not None and len(self._lifecycle.units) >= self._limit:
             return False
         prefer = self._lifecycle.preferred(work_family(work))
         lease = self._leases.try_lease(work_id(work), prefer=prefer)
@@ -150,6 +151,16 @@ class Pool:
     def retire(self, family: Family) -> None:
         """Let the idle workers of a family go: no more of its work will come."""
         self._do(self._lifecycle.retired(family, self._clock()))
+
+    def use(self, devices: Sequence[Device], *, threads: int, reason: str) -> None:
+        """Train on these devices from now on, each new worker with so many threads.
+
+        What runs on a GPU that is none of them ends as "cancelled", for the reason, before this
+        returns; what runs on a CPU slot is finished there.
+        """
+        self._threads = threads
+        self._leases.use(devices)
+        self._do(self._lifecycle.moved(devices, reason, self._clock()))
 
     def close(self) -> None:
         """Cancel what is open, return every lease, and end every worker."""

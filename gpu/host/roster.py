@@ -7,7 +7,7 @@ here: instructions say what is to be done.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -77,7 +77,7 @@ class Roster:
     def __init__(
         self, *, keep: int, patience: Patience, emit: Callable[[Instruction], None]
     ) -> None:
-        self._keep = keep
+        self.keep = keep
         self._patience = patience
         self._emit = emit
         self._workers: dict[int, Worker] = {}
@@ -149,7 +149,7 @@ class Roster:
         worker.unit = None
         worker.used_at = now
         idle = self._in(WorkerState.IDLE)
-        if len(idle) > self._keep:
+        if len(idle) > self.keep:
             self.stop(min(idle, key=lambda other: other.used_at), now)
 
     def stop(self, worker: Worker, now: float) -> None:
@@ -167,6 +167,12 @@ class Roster:
         """Tell the workers without work to go; those of one family, or all."""
         for worker in self._in(WorkerState.IDLE, WorkerState.STARTING):
             if family in (None, worker.family):
+                self.stop(worker, now)
+
+    def stop_elsewhere(self, devices: Sequence[Device], now: float) -> None:
+        """Tell the workers without work that serve none of these devices to go."""
+        for worker in self._in(WorkerState.IDLE, WorkerState.STARTING):
+            if not serves(worker, devices):
                 self.stop(worker, now)
 
     def kill(self, worker: Worker) -> None:
@@ -220,6 +226,11 @@ class Roster:
 
     def _in(self, *states: WorkerState) -> list[Worker]:
         return [worker for worker in self._workers.values() if worker.state in states]
+
+
+def serves(worker: Worker, devices: Sequence[Device]) -> bool:
+    """Whether the worker can train on one of the devices."""
+    return any(_place(worker.device) == _place(device) for device in devices)
 
 
 def _place(device: Device) -> str:

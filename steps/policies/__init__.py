@@ -6,14 +6,14 @@ from steps.policies.model import (
     POLICY_FILE,
     ApprovalsPolicy,
     Minutes,
+    PathsPolicy,
     Policy,
     PolicyError,
-    Remedy,
-    RetriesPolicy,
     TrainingPolicy,
     parse_policy,
     validation_message,
 )
+from steps.policies.retries import Remedy, RetriesPolicy
 
 __all__ = [
     "HALT_FILE",
@@ -21,6 +21,7 @@ __all__ = [
     "ApprovalsPolicy",
     "LivePolicy",
     "Minutes",
+    "PathsPolicy",
     "Policy",
     "PolicyChange",
     "PolicyError",

@@ -6,19 +6,19 @@ The docs' table of keys is made from these models.
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from steps.policies.base import Section, Step, key
+from steps.policies.retries import RetriesPolicy
 from steps.strict_json import parse_object
 
 POLICY_FILE = "watcher_policies.json"
 HALT_FILE = "watcher_halt.flag"
 
 StepNumber = Annotated[str, Field(pattern=r"^\d+$")]
-Step = Annotated[int, Field(ge=0)]
 Minutes = Annotated[float, Field(gt=0, le=7 * 24 * 60)]
-Count = Annotated[int, Field(ge=0, le=20)]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$", max_length=500)]
 
 
@@ -26,119 +26,31 @@ class PolicyError(ValueError):
     """A policy file that cannot be used; the message names the file, the key and the value."""
 
 
-def _key(default: Any, effect: str, acts: str) -> Any:
-    """A key of the policy: what it does, and when a change of it acts."""
-    return Field(default=default, description=effect, json_schema_extra={"acts": acts})
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StepsPolicy(_Section):
+class StepsPolicy(Section):
     """Which steps may start, and for how long they may run."""
 
-    default_timeout_minutes: Minutes = _key(
+    default_timeout_minutes: Minutes = key(
         120, "A step's time limit, unless the policy or its manifest names one.", "at once"
     )
-    timeout_minutes: dict[StepNumber, Minutes] = _key(
+    timeout_minutes: dict[StepNumber, Minutes] = key(
         {"5": 360.0}, 'Time limits by step number, e.g. {"5": 360}.', "at once"
     )
-    kill_grace_s: Annotated[float, Field(ge=0, le=600)] = _key(
+    kill_grace_s: Annotated[float, Field(ge=0, le=600)] = key(
         10.0,
         "Seconds between asking a step to stop at its time limit and killing its whole tree.",
         "when an attempt starts",
     )
-    do_not_start: tuple[Step, ...] = _key(
+    do_not_start: tuple[Step, ...] = key(
         (), "Numbers of steps that must not be started.", "before each attempt"
     )
-    allowed_packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = _key(
+    allowed_packages: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...] = key(
         (),
         "Top-level Python packages, besides the product's own, whose modules a manifest may name.",
         "when a run starts",
     )
 
 
-class Remedy(_Section):
-    """One rule of the retry loop: a finding, and the change of a parameter that answers it.
-
-    Exactly one of multiply, add and set. A rule is used once in a run; its result stays inside
-    the manifest's bounds.
-    """
-
-    finding: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = Field(
-        description="An outcome (timeout, out_of_memory) or the code of a finding (dead_units)."
-    )
-    parameter: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    multiply: Annotated[float, Field(gt=0)] | None = None
-    add: float | None = None
-    set: JsonValue = None
-    when_unset: float | None = Field(
-        default=None, description="The value to change where the parameter is null or 0."
-    )
-    step: Step | None = Field(default=None, description="Only this step; null: any.")
-
-    @model_validator(mode="after")
-    def _one_change(self) -> Self:
-        ways = {"multiply", "add", "set"}
-        given = self.model_fields_set & ways
-        if len(given) != 1:
-            raise ValueError(
-                f"must have exactly one of multiply, add and set, got {len(given)} of them"
-            )
-        return self
-
-
-_REMEDIES = (
-    Remedy(finding="timeout", parameter="trials", multiply=0.5),
-    Remedy(finding="out_of_memory", parameter="n_concurrent_nn", multiply=0.5, when_unset=8),
-    Remedy(finding="out_of_memory", parameter="slots", multiply=0.5, when_unset=2),
-    Remedy(finding="diverged", parameter="max_learning_rate", multiply=0.3),
-    Remedy(finding="exploding_gradients", parameter="max_learning_rate", multiply=0.3),
-    Remedy(finding="dead_units", parameter="use_leaky_relu", set=True),
-    Remedy(finding="vanishing_gradients", parameter="use_leaky_relu", set=True),
-)
-
-
-class BudgetsPolicy(_Section):
-    """Retries of one step in one run, by what went wrong; max_per_step holds over all of them."""
-
-    bug: Count = _key(
-        1, "After an exception, a crash or a bad result.", "when an attempt has failed"
-    )
-    memory: Count = _key(3, "After memory ran out.", "when an attempt has failed")
-    timeout: Count = _key(2, "After the time limit.", "when an attempt has failed")
-    health: Count = _key(
-        2, "After a critical finding about the winner.", "when an attempt has failed"
-    )
-
-
-class RetriesPolicy(_Section):
-    """How often, and how changed, a failed step is tried again."""
-
-    max_per_step: Count = _key(3, "Retries of one step in one run.", "when an attempt has failed")
-    max_per_run: Annotated[int, Field(ge=0, le=100)] = _key(
-        10, "Retries of all steps in one run.", "when an attempt has failed"
-    )
-    budgets: BudgetsPolicy = BudgetsPolicy()
-    backoff_s: Annotated[float, Field(ge=0, le=3600)] = _key(
-        5.0,
-        "Seconds before the first retry of a step; doubled for each further one, an hour at most.",
-        "when an attempt has failed",
-    )
-    remedies: tuple[Remedy, ...] = _key(
-        _REMEDIES,
-        "What a retry changes, by finding; the first rule that was not used in this run.",
-        "when an attempt has failed",
-    )
-    when_used_up: Literal["fail", "ask"] = _key(
-        "fail",
-        "fail: the run ends with exit code 1; ask: with 11, for a person to decide.",
-        "when an attempt has failed",
-    )
-
-
-class FamiliesPolicy(_Section):
+class FamiliesPolicy(Section):
     """Which model families may train."""
 
     neural_net: bool = True
@@ -147,83 +59,83 @@ class FamiliesPolicy(_Section):
     catboost: bool = True
 
 
-class TrainingPolicy(_Section):
+class TrainingPolicy(Section):
     """What Step 5 may use."""
 
-    families: FamiliesPolicy = _key(
+    families: FamiliesPolicy = key(
         FamiliesPolicy(),
         "false: the family does not train; during the search its trials are cut off.",
         "within two seconds",
     )
-    stop_after_trial: bool = _key(
+    stop_after_trial: bool = key(
         False,
         "true: start no further trial; those that train are finished and kept, then the run halts.",
         "within two seconds",
     )
-    use_gpus: bool = _key(
+    use_gpus: bool = key(
         True,
         "false: CPU slots even where there are GPUs; trials on GPUs are moved to CPU slots.",
         "within two seconds",
     )
-    gpus_off: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = _key(
+    gpus_off: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = key(
         (), 'GPUs that must not be used, by UUID or index, e.g. ["1"].', "within two seconds"
     )
     # The one key whose absence is stricter than the shipped file.
-    use_persistent_workers: bool = _key(
+    use_persistent_workers: bool = key(
         False,
         "true: a worker process serves many trials; false or missing: a process a trial. "
         "The results are the same.",
         "within two seconds",
     )
-    tree_parallel_workers: Annotated[int, Field(ge=0, le=1024)] | None = _key(
+    tree_parallel_workers: Annotated[int, Field(ge=0, le=1024)] | None = key(
         None,
         "Most tree trials at once, over the parameter of that name (0: as many as there are "
         "devices; null: the parameter counts).",
         "within two seconds",
     )
-    n_concurrent_nn: Annotated[int, Field(ge=0, le=4096)] | None = _key(
+    n_concurrent_nn: Annotated[int, Field(ge=0, le=4096)] | None = key(
         None,
         "Most networks in one computation, over the parameter of that name (0: as many as memory "
         "allows; null: the parameter counts).",
         "for the next batch of networks",
     )
-    diagnostics: bool = _key(
+    diagnostics: bool = key(
         True,
         "false: nothing is collected; the report says that health is not known.",
         "when the final models are fitted",
     )
 
 
-class PublishPolicy(_Section):
+class PublishPolicy(Section):
     """What may become the winner that other steps and people use."""
 
-    leaked: bool = _key(
+    leaked: bool = key(
         False,
         "true: publish a winner although one or two features give the target away.",
         "when a run publishes",
     )
 
 
-class ApprovalsPolicy(_Section):
+class ApprovalsPolicy(Section):
     """Where a run waits for a person: `watcher --approve RUN`."""
 
-    before_steps: tuple[Step, ...] = _key(
+    before_steps: tuple[Step, ...] = key(
         (), "Numbers of steps that start only after an approval.", "before each attempt"
     )
-    before_replacing_better: bool = _key(
+    before_replacing_better: bool = key(
         False,
         "true: a new winner that scores lower than the one in force waits for an approval.",
         "when a run publishes",
     )
 
 
-class PathsPolicy(_Section):
+class PathsPolicy(Section):
     """What may be read outside the workspace."""
 
-    allowed_roots: tuple[Annotated[str, Field(min_length=1, max_length=300)], ...] = _key(
+    allowed_roots: tuple[Annotated[str, Field(min_length=1, max_length=300)], ...] = key(
         (), "Folders, absolute, whose files steps may read.", "when a run starts"
     )
-    inputs_by_absolute_path: bool = _key(
+    inputs_by_absolute_path: bool = key(
         True,
         "true: an input that a person names by its absolute path may lie anywhere.",
         "when a run starts",
@@ -237,31 +149,31 @@ class PathsPolicy(_Section):
         return self
 
 
-class NotifyPolicy(_Section):
+class NotifyPolicy(Section):
     """Who is told what, as addresses that apprise understands; needs the extra `notify`."""
 
-    critical: tuple[Address, ...] = _key(
+    critical: tuple[Address, ...] = key(
         (), "Told when a run failed, timed out or waits for a person.", "when it happens"
     )
-    degraded: tuple[Address, ...] = _key(
+    degraded: tuple[Address, ...] = key(
         (),
         "Told when a step is retried, a family is skipped, or there is no signal.",
         "when it happens",
     )
-    info: tuple[Address, ...] = _key(
+    info: tuple[Address, ...] = key(
         (), "Told when a run starts, is complete or was halted.", "when it happens"
     )
 
 
-class Policy(_Section):
+class Policy(Section):
     """What people allow. Edited while runs are on; every key has its shipped default here."""
 
     schema_: str | None = Field(default=None, alias="$schema")
     schema_version: Literal[1] = 1
-    halt: bool = _key(
+    halt: bool = key(
         False, "true: stop at the next safe point and start nothing.", "within two seconds"
     )
-    halt_reason: str = _key("", "Shown to whoever asks why the run stopped.", "with halt")
+    halt_reason: str = key("", "Shown to whoever asks why the run stopped.", "with halt")
     steps: StepsPolicy = StepsPolicy()
     retries: RetriesPolicy = RetriesPolicy()
     training: TrainingPolicy = TrainingPolicy()

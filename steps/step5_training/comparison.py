@@ -12,19 +12,30 @@ TIME_IS_UP = "time budget used up"
 
 
 @dataclass(frozen=True, slots=True)
+class Gpus:
+    """Which GPUs people allow. off: by UUID or number, those that must not be used."""
+
+    use: bool = True
+    off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """What people want at this moment.
 
-    stop: why everything is to end, or None. families_off: families switched off, and why.
-    persistent: workers serve many trials. tree_workers: most tree trials at once, 0 for as many as
-    there are devices. networks: most networks in one computation, 0 for as many as memory allows.
+    stop: why everything is to end, or None. last: why nothing more is to start while what runs is
+    finished, or None. families_off: families switched off, and why. persistent: workers serve many
+    trials. tree_workers: most tree trials at once, 0 for as many as there are devices. networks:
+    most networks in one computation, 0 for as many as memory allows.
     """
 
     stop: str | None = None
+    last: str | None = None
     families_off: Mapping[Family, str] = field(default_factory=dict)
     persistent: bool = True
     tree_workers: int = 0
     networks: int = 0
+    gpus: Gpus = Gpus()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,12 @@ from steps.files import write_text_atomic
 
 FOLDER = "diagnostics_outputs"
 FILE = "training_diagnostics.json"
+DIAGNOSTICS_OFF = Note(
+    level="warning",
+    code="diagnostics_off",
+    message="training.diagnostics is false in the policy: nothing was collected, so the health "
+    "of the models is not known",
+)
 
 
 class _Frozen(BaseModel):
@@ -33,7 +39,10 @@ class FoldCurve(_Frozen):
 
 
 class FamilyDiagnostics(_Frozen):
-    """What is known of one family. findings: faults, worst first."""
+    """What is known of one family. findings: faults, worst first.
+
+    Where diagnostics are off, findings and folds are empty and the severity is "warning" at least.
+    """
 
     severity: Literal["ok", "warning", "critical"]
     findings: tuple[Note, ...]
@@ -62,11 +71,15 @@ def write_diagnostics(
     families: Mapping[Family, FamilyResult],
     folds: Mapping[Family, tuple[FoldCurve, ...]],
     *,
+    collected: bool,
     winner: str | None,
     signal: Signal | None,
     notes: tuple[Note, ...],
 ) -> Path:
-    """Replace the diagnostics file and keep a copy by run; returns the file."""
+    """Replace the diagnostics file and keep a copy by run; returns the file.
+
+    collected: False where people have switched diagnostics off; the file says so in its notes.
+    """
     diagnostics = TrainingDiagnostics(
         run_id=run_id,
         created_at=datetime.now(UTC),
@@ -75,12 +88,12 @@ def write_diagnostics(
         families={
             name: FamilyDiagnostics(
                 severity=result.severity,
-                findings=result.notes,
+                findings=result.notes if collected else (),
                 status=result.status,
                 error=result.error,
                 cv=result.cv,
                 holdout=result.holdout,
-                folds=folds.get(name, ()),
+                folds=folds.get(name, ()) if collected else (),
             )
             for name, result in families.items()
         },

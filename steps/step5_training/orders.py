@@ -9,18 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpu.params import Family
+from steps.contract import StepRequest
 from steps.entry import stop_requested
-from steps.policies import HALT_FILE, LivePolicy
-from steps.step5_training.comparison import Orders
+from steps.policies import HALT_FILE, LivePolicy, Policy
+from steps.step5_training.comparison import Gpus, Orders
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
+LAST_TRIAL = "training.stop_after_trial in the policy; the trials that ran were finished"
 
 
 class Desk:
     """Reads the orders at most once a second; a broken policy file changes nothing.
 
-    usual: the orders as the run's own parameters have them; the policy may only restrict them.
+    usual: the orders as the run's own parameters have them, where the policy says nothing.
     """
 
     def __init__(
@@ -49,22 +51,48 @@ class Desk:
         return self._orders
 
     def _look(self) -> Orders:
-        change = self._policy.refresh()
-        if change is not None and change.problem is not None:
-            log.warning("policy file not used, the last good one stays: %s", change.problem)
-        elif change is not None:
-            log.warning("policy changed: %s", "; ".join(change.changed))
-        policy = self._policy.current
+        policy = look(self._policy)
         if policy.halt:
             reason = policy.halt_reason or "no reason given"
             return replace(self._usual, stop=f"halt in the policy: {reason}")
         if self._halt_file.exists():
             return replace(self._usual, stop=f"{HALT_FILE} exists")
-        allowed = policy.training.families
+        training = policy.training
         off = {
             family: "switched off by policy"
             for family in self._families
-            if not getattr(allowed, family)
+            if not getattr(training.families, family)
         }
-        persistent = self._usual.persistent and policy.training.use_persistent_workers
-        return replace(self._usual, families_off=off, persistent=persistent)
+        return Orders(
+            last=LAST_TRIAL if training.stop_after_trial else None,
+            families_off=off,
+            persistent=self._usual.persistent and training.use_persistent_workers,
+            tree_workers=_over(training.tree_parallel_workers, self._usual.tree_workers),
+            networks=_over(training.n_concurrent_nn, self._usual.networks),
+            gpus=allowed(policy),
+        )
+
+
+def open_policy(request: StepRequest) -> LivePolicy:
+    """The policy file of a request; while it cannot be used, the policy that the watcher had."""
+    last_good = None if request.policy is None else Policy.model_validate(request.policy)
+    return LivePolicy(Path(request.policy_path), last_good)
+
+
+def look(live: LivePolicy) -> Policy:
+    """The policy in force now; what has changed since the last look goes to the log."""
+    change = live.refresh()
+    if change is not None and change.problem is not None:
+        log.warning("policy file not used, the last good one stays: %s", change.problem)
+    elif change is not None and change.changed:
+        log.warning("policy changed: %s", "; ".join(change.changed))
+    return live.current
+
+
+def allowed(policy: Policy) -> Gpus:
+    """The GPUs that the policy allows."""
+    return Gpus(policy.training.use_gpus, policy.training.gpus_off)
+
+
+def _over(policy: int | None, parameter: int) -> int:
+    return parameter if policy is None else policy

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from gpu.host.devices import Device, SlotPlan, crowded, detect, plan_slots
+from gpu.host.devices import Device, SlotPlan, cpu_slots, crowded, detect, plan_slots
+from gpu.host.holders import held_leases
+from gpu.host.leases import machine_lock_dir
 from gpu.host.lessons import MemoryLessons
-from gpu.host.machine import available_memory_mib
-from gpu.host.vram import DataSize, data_size, gpu_batch_mib, networks_expected, worker_mib
+from gpu.host.machine import available_memory_mib, usable_cores
+from gpu.host.vram import (
+    GPU_BASE_MIB,
+    DataSize,
+    data_size,
+    gpu_batch_mib,
+    network_mib,
+    networks_expected,
+    shared_rows_mib,
+    worker_mib,
+)
 from gpu.params import Family, NeuralNetParams, Params
 from gpu.protocol import TrainFailed, TrialDone
+from steps.step5_training.comparison import Gpus
 from steps.step5_training.families import SPECS
 from steps.step5_training.folds import Splits
 from steps.step5_training.identity import BATCH
@@ -37,23 +49,121 @@ def size_of(table: Table, splits: Splits) -> DataSize:
     )
 
 
-def place(
-    settings: Settings, families: Sequence[Family], size: DataSize, *, use_gpus: bool
-) -> tuple[SlotPlan, tuple[str, ...]]:
-    """The devices to lease, and what should be said of them."""
-    found = detect(os.environ, use_gpus)
-    largest = {family: _largest(family, settings, size) for family in families}
-    each = [worker_mib(family, params, size) for family, params in largest.items()]
-    # Workers of the other families wait with what they keep while one of them is at work.
-    others = sum(each) - max(each, default=0.0)
-    plan = plan_slots(
-        list(found.devices),
-        slots=settings.slots,
-        table_mib=size.table_mib + others,
-        worker_mib=max(each, default=None),
-    )
-    log.info("placing trials on %s", plan.reason)
-    return plan, (*found.notes, *_too_full(plan.devices, largest, size))
+class Placement:
+    """Where trials run. The devices are planned anew when people allow other GPUs.
+
+    plan, budget: those in force. notes: why the work lies where it does, in the order of events.
+    """
+
+    def __init__(
+        self, settings: Settings, families: Sequence[Family], size: DataSize, gpus: Gpus
+    ) -> None:
+        self._slots = settings.slots
+        self._size = size
+        self._largest = {family: _largest(family, settings, size) for family in families}
+        self._gpus = gpus
+        self.notes: list[str] = []
+        self.plan = SlotPlan((), 1, "")
+        self._begin(*self._usable(gpus))
+
+    def follow(self, gpus: Gpus, use: Callable[[SlotPlan], None]) -> bool:
+        """Plan with the GPUs that are allowed now; returns whether that makes any difference.
+
+        use: told the devices to use from now on, each time they change.
+        """
+        if gpus == self._gpus:
+            return False
+        self._gpus = gpus
+        usable, notes = self._usable(gpus)
+        on_gpus = [device.uuid for device in self.plan.devices if device.kind != "cpu"]
+        if [device.uuid for device in usable] == on_gpus:
+            return False
+        if not usable:
+            # What is cut off gives its memory back before it is counted for CPU slots.
+            use(SlotPlan((), self.plan.threads, "no GPU is allowed any more"))
+        self._begin(usable, notes, "other GPUs were allowed while the search was on: ")
+        use(self.plan)
+        return True
+
+    def say(self, note: str) -> None:
+        """Tell the log and the result."""
+        log.info("devices: %s", note)
+        self.notes.append(note)
+
+    def _begin(self, usable: Sequence[Device], notes: Sequence[str], why: str = "") -> None:
+        self.plan = self._plan(usable)
+        self.budget = NetworkBudget(self.plan.devices, self._size)
+        self.say(f"{why}{self.plan.reason}{_named(self.plan.devices)}")
+        for note in notes:
+            if note not in self.notes:
+                self.say(note)
+
+    def _plan(self, usable: Sequence[Device]) -> SlotPlan:
+        each = [worker_mib(family, params, self._size) for family, params in self._largest.items()]
+        # Workers of the other families wait with what they keep while one of them is at work.
+        others = sum(each) - max(each, default=0.0)
+        return plan_slots(
+            list(usable) or cpu_slots(usable_cores()),
+            slots=self._slots,
+            table_mib=self._size.table_mib + others,
+            worker_mib=max(each, default=None),
+        )
+
+    def _usable(self, gpus: Gpus) -> tuple[list[Device], list[str]]:
+        """The GPUs that are allowed and have room for a job; those in use have proved it.
+
+        And what is to be said of the others.
+        """
+        allowed, notes = allowed_gpus(os.environ, gpus)
+        in_use = {device.uuid for device in self.plan.devices}
+        # Another run's work is waited for; it shares the device by turns.
+        leased = {held.device for held in held_leases(machine_lock_dir())} if allowed else set()
+        usable = []
+        for device in allowed:
+            full = None
+            if device.uuid not in in_use and device.uuid.replace("/", "_") not in leased:
+                full = crowded(device, self._least_mib())
+            if full is not None:
+                notes.append(f"{full}; it is not used")
+            else:
+                usable.append(device)
+                notes += self._smaller_batches(device)
+        if allowed and not usable:
+            notes.append("no GPU has room for a job; CPU slots are used instead")
+        return usable, notes
+
+    def _least_mib(self) -> float:
+        """GPU memory without which nothing trains: a context, and a fold's rows or one network."""
+        network = self._largest.get("neural_net")
+        data = self._size.fold_mib
+        if isinstance(network, NeuralNetParams):
+            one = network_mib(network, self._size) + shared_rows_mib([network], self._size, 1)
+            data = max(data, one)
+        return GPU_BASE_MIB + data
+
+    def _smaller_batches(self, device: Device) -> list[str]:
+        network = self._largest.get("neural_net")
+        if not isinstance(network, NeuralNetParams):
+            return []
+        full = crowded(device, gpu_batch_mib([network] * BATCH, self._size))
+        return [] if full is None else [f"{full}; networks will train in smaller batches"]
+
+
+def allowed_gpus(environ: Mapping[str, str], gpus: Gpus) -> tuple[list[Device], list[str]]:
+    """The GPUs of this machine that people allow, and what should be said of the others."""
+    if not gpus.use:
+        return [], []
+    found = detect(environ)
+    notes = list(found.notes)
+    here = [device for device in found.devices if device.kind != "cpu"]
+    allowed = [device for device in here if not any(_is(device, name) for name in gpus.off)]
+    for name in gpus.off:
+        if here and not any(_is(device, name) for device in here):
+            notes.append(f"training.gpus_off: {name!r} is no GPU's UUID or number here")
+    off = [device.name for device in here if device not in allowed]
+    if off:
+        notes.append(f"not used, by training.gpus_off in the policy: {', '.join(off)}")
+    return allowed, notes
 
 
 class NetworkBudget:
@@ -119,14 +229,11 @@ def _largest(family: Family, settings: Settings, size: DataSize) -> Params:
     return record.model_copy(update=dict(SPECS[family].full_resolution))
 
 
-def _too_full(
-    devices: Sequence[Device], largest: dict[Family, Params], size: DataSize
-) -> list[str]:
-    """Devices whose memory others hold so much of that a job may not fit."""
-    network = largest.get("neural_net")
-    said = []
-    for device in devices:
-        if device.kind != "cpu" and isinstance(network, NeuralNetParams):
-            full = crowded(device, gpu_batch_mib([network] * BATCH, size))
-            said += [] if full is None else [f"{full}; networks will train in smaller batches"]
-    return said
+def _is(device: Device, name: str) -> bool:
+    """name: a UUID, or a number as nvidia-smi shows it; MIG instances have that of their GPU."""
+    return name == str(device.index) or name.lower() == device.uuid.lower()
+
+
+def _named(devices: Sequence[Device]) -> str:
+    names = [f"{device.name} ({device.uuid})" for device in devices if device.kind != "cpu"]
+    return f": {', '.join(names)}" if names else ""

@@ -12,18 +12,20 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from gpu.host.devices import MIB, detect_devices, plan_slots
+from gpu.host.devices import MIB, cpu_slots, plan_slots
 from gpu.host.leases import LeaseQueue
 from gpu.host.pool import JobEnded, Pool
 from gpu.params import FAMILIES, Family
 from gpu.protocol import Outcome, PredictDone, PredictRows, TrainFailed
 from steps.artifacts import SIDECAR, Artifact, ArtifactError, open_artifact
 from steps.contract import Output, StepRequest, StepResult
-from steps.entry import run_step, stop_requested
+from steps.entry import run_step
 from steps.errors import StepRefused
 from steps.files import atomic_writer, sha256_file
-from steps.policies import load_policy
+from steps.step5_training.comparison import Gpus, Orders
 from steps.step5_training.evaluate import Vector
+from steps.step5_training.orders import Desk, open_policy
+from steps.step5_training.placement import allowed_gpus
 from steps.tables import EncodedRows, TableError, TableSchema, encode_rows
 
 WAIT_S = 0.25
@@ -48,7 +50,8 @@ def predict(request: StepRequest) -> StepResult:
     scratch = Path(request.out_dir) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        predictions = _score(artifact, rows, scratch, Path(request.policy_path))
+        desk = Desk(open_policy(request), workspace, (), Orders())
+        predictions = _score(artifact, rows, scratch, desk)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if output.resolve() == table.resolve():
@@ -72,7 +75,7 @@ def predict(request: StepRequest) -> StepResult:
     )
 
 
-def _score(artifact: Artifact, rows: EncodedRows, scratch: Path, policy_path: Path) -> Vector:
+def _score(artifact: Artifact, rows: EncodedRows, scratch: Path, desk: Desk) -> Vector:
     sidecar = artifact.sidecar
     np.save(scratch / "rows.npy", rows.X)
     keep = ("kinds", "levels", "model")
@@ -87,10 +90,8 @@ def _score(artifact: Artifact, rows: EncodedRows, scratch: Path, policy_path: Pa
         rows_path=str(scratch / "rows.npy"),
         predictions_path=str(scratch / "predictions.npy"),
     )
-    use_gpus = load_policy(policy_path).training.use_gpus
-    plan = plan_slots(detect_devices(os.environ, use_gpus), slots=0, table_mib=rows.X.nbytes / MIB)
-    with Pool(LeaseQueue(plan.devices), threads=plan.threads, limit=1) as pool:
-        outcome = _outcome(pool, job)
+    with Pool(LeaseQueue(()), threads=1, limit=1) as pool:
+        outcome = _outcome(pool, job, desk, table_mib=rows.X.nbytes / MIB)
     match outcome:
         case PredictDone():
             scores: Vector = np.load(scratch / "predictions.npy")
@@ -103,15 +104,26 @@ def _score(artifact: Artifact, rows: EncodedRows, scratch: Path, policy_path: Pa
             raise StepRefused("internal", str(getattr(outcome, "message", outcome)))
 
 
-def _outcome(pool: Pool, job: PredictRows) -> Outcome:
+def _outcome(pool: Pool, job: PredictRows, desk: Desk, *, table_mib: float) -> Outcome:
+    """Run the job on a device that is allowed; again on another where its GPU is switched off."""
+    gpus: Gpus | None = None
     started = False
     while True:
-        if stop_requested():
-            raise StepRefused("blocked", "the watcher asked to stop")
+        orders = desk()
+        if orders.stop is not None:
+            raise StepRefused("blocked", orders.stop)
+        if orders.gpus != gpus:
+            gpus = orders.gpus
+            devices, _ = allowed_gpus(os.environ, gpus)
+            plan = plan_slots(devices or cpu_slots(1), slots=0, table_mib=table_mib)
+            pool.use(plan.devices, threads=plan.threads, reason="its GPU is switched off by policy")
         started = started or pool.try_start(job)
         for event in pool.wait(WAIT_S):
-            if isinstance(event, JobEnded):
-                return event.outcome
+            match event:
+                case JobEnded(outcome=TrainFailed(kind="cancelled")):
+                    started = False
+                case JobEnded():
+                    return event.outcome
 
 
 def _write(output: Path, rows: EncodedRows, predictions: Vector, target: str) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpu.params import CHECKPOINT_FORMATS, Family
 from gpu.protocol import FitDone, TrainFailed
-from steps.artifacts import SIDECAR, publish, version_folder, version_in_force
+from steps.artifacts import (
+    SIDECAR,
+    keep_last_versions,
+    publish,
+    version_folder,
+    version_in_force,
+)
 from steps.contract import FamilyResult, Note, Output, StepRequest, StepResult
 from steps.files import sha256_file
 from steps.policies import Policy
-from steps.step5_training.diagnostics import FoldCurve, write_diagnostics
+from steps.step5_training.diagnostics import DIAGNOSTICS_OFF, FoldCurve, write_diagnostics
+from steps.step5_training.findings import findings
+from steps.step5_training.gate import asks_first
 from steps.step5_training.judged import Judged
 from steps.step5_training.models import AGENT, checkpoint_in, copy_winner, store_model
 from steps.step5_training.settings import Settings
@@ -19,6 +28,7 @@ from steps.step5_training.studies import Studies
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.wording import (
     headline,
+    placement_notes,
     pruning_note,
     resolution_note,
     result_error,
@@ -28,7 +38,9 @@ from steps.step5_training.wording import (
 from steps.tables import Table
 
 
-def halted_result(request: StepRequest, reason: str, studies: Studies) -> StepResult:
+def halted_result(
+    request: StepRequest, reason: str, studies: Studies, placement: Sequence[str]
+) -> StepResult:
     """The result of a run that people stopped: finished trials are kept in the studies."""
     by_family = studies.by_family.items()
     done = sum(len(study.finished) for _, study in by_family)
@@ -42,8 +54,8 @@ def halted_result(request: StepRequest, reason: str, studies: Studies) -> StepRe
             **{f: _family_result(s, None, 0.0, stopped=reason) for f, s in by_family},
             **{f: FamilyResult(status="skipped", error=why) for f, why in studies.skipped.items()},
         },
-        notes=studies.notes,
-        what_next=('go on where it stopped: the same command with "resume": true in --params',),
+        notes=(*studies.notes, *placement_notes(placement)),
+        what_next=("go on where it stopped: watcher --run-pipeline --resume",),
     )
 
 
@@ -57,15 +69,17 @@ def publish_run(
 ) -> StepResult:
     """Write checkpoints, sidecars and diagnostics; put the models in force; say what happened."""
     workspace = Path(request.workspace)
-    families = _families(studies, judged, settings)
+    diagnosed = policy.training.diagnostics
+    families = _families(studies, judged, settings, diagnosed=diagnosed)
     notes = (
         *studies.notes,
         *judged.notes,
         *pruning_note(families),
         *resolution_note(studies.by_family.values()),
+        *([] if diagnosed else [DIAGNOSTICS_OFF]),
     )
     outputs: list[Path] = []
-    withheld, before = False, None
+    withheld, before, awaiting = False, None, None
     if judged.best is not None and judged.signal is not None:
         withheld = judged.signal.verdict == "leaked" and not policy.publish.leaked
         before = version_in_force(workspace, AGENT)
@@ -75,6 +89,10 @@ def publish_run(
                 store_model(folder / family, request.run_id, table, judged, family, job, outcome)
         copy_winner(folder, judged.best)
         if not withheld:
+            awaiting = asks_first(workspace, AGENT, folder, policy)
+        if withheld or awaiting is not None:
+            keep_last_versions(workspace, AGENT, folder)
+        else:
             publish(workspace, AGENT, folder)
             folder = workspace / "models" / AGENT
         outputs = [folder / SIDECAR, folder / f"best_model.{CHECKPOINT_FORMATS[judged.best]}"]
@@ -92,6 +110,7 @@ def publish_run(
             request.run_id,
             families,
             {family: _folds(study) for family, study in studies.by_family.items()},
+            collected=diagnosed,
             winner=judged.winner,
             signal=judged.signal,
             notes=notes,
@@ -102,7 +121,7 @@ def publish_run(
         step=request.step,
         attempt=request.attempt,
         status=result_status(judged),
-        headline=headline(judged, families, table.target, withheld=withheld),
+        headline=headline(judged, families, table.target, withheld=withheld, awaiting=awaiting),
         outputs=tuple(
             Output(path=_shown(p, workspace), sha256=sha256_file(p), bytes=p.stat().st_size)
             for p in outputs
@@ -111,12 +130,15 @@ def publish_run(
         winner=judged.winner,
         signal=judged.signal,
         notes=notes,
-        what_next=what_next(judged, before, withheld=withheld),
+        what_next=what_next(judged, before, request.run_id, withheld=withheld, awaiting=awaiting),
+        awaiting=awaiting,
         error=result_error(judged, families),
     )
 
 
-def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[Family, FamilyResult]:
+def _families(
+    studies: Studies, judged: Judged, settings: Settings, *, diagnosed: bool
+) -> dict[Family, FamilyResult]:
     results: dict[Family, FamilyResult] = {}
     for family in settings.families:
         if family in studies.skipped:
@@ -130,7 +152,10 @@ def _families(studies: Studies, judged: Judged, settings: Settings) -> dict[Fami
             judged.comparison.training_s[family],
             skipped=judged.comparison.switched_off.get(family),
         )
-        results[family] = _scored(result, family, judged)
+        result = _scored(result, family, judged)
+        if not diagnosed and result.severity == "ok":
+            result = result.model_copy(update={"severity": "warning"})  # nobody has looked
+        results[family] = result
     return results
 
 
@@ -154,7 +179,7 @@ def _family_result(
 ) -> FamilyResult:
     finished = study.finished
     states = Counter(trial.state.name for trial in finished)
-    notes = _findings(study)
+    notes = findings(study, fit)
     best = study.best
     error = skipped or stopped
     if error is None and not isinstance(fit, FitDone):
@@ -168,7 +193,7 @@ def _family_result(
     return FamilyResult.model_validate(
         {
             "status": status,
-            "severity": "critical" if status == "failed" else "warning" if notes else "ok",
+            "severity": _severity(status, notes),
             "trials_complete": states["COMPLETE"],
             "trials_pruned": states["PRUNED"],
             "trials_failed": states["FAIL"],
@@ -194,14 +219,11 @@ def _why_no_model(study: FamilyStudy, fit: FitDone | TrainFailed | None) -> str:
     return f"every trial failed; {failures[-1]}" if failures else "no trial was finished"
 
 
-def _findings(study: FamilyStudy) -> list[Note]:
-    failed = [trial for trial in study.finished if trial.failure]
-    if not failed:
-        return []
-    message = (
-        f"{len(failed)} of {len(study.finished)} trials failed; the last: {failed[-1].failure}"
-    )
-    return [Note(level="warning", code="trials_failed", message=message)]
+def _severity(status: str, notes: Sequence[Note]) -> str:
+    grave = status == "complete" and any(note.level == "critical" for note in notes)
+    if grave or status == "failed":
+        return "critical"
+    return "warning" if notes else "ok"
 
 
 def _folds(study: FamilyStudy) -> tuple[FoldCurve, ...]:

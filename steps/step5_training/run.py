@@ -16,7 +16,7 @@ from gpu.host.leases import LeaseQueue
 from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
-from steps.policies import LivePolicy, Policy
+from steps.policies import LivePolicy
 from steps.step5_training.comparison import Comparison, Orders
 from steps.step5_training.ensemble import compare_blend
 from steps.step5_training.evaluate import evaluate
@@ -25,8 +25,8 @@ from steps.step5_training.folds import Splits, draw_folds
 from steps.step5_training.judged import Judged
 from steps.step5_training.layout import lay_out
 from steps.step5_training.limits import first_limit_s
-from steps.step5_training.orders import Desk
-from steps.step5_training.placement import NetworkBudget, place, size_of
+from steps.step5_training.orders import Desk, allowed, look, open_policy
+from steps.step5_training.placement import Placement, size_of
 from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
 from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
@@ -35,6 +35,7 @@ from steps.step5_training.settings import Settings, SettingsError, read_settings
 from steps.step5_training.signal import compare_winner, judge_signal
 from steps.step5_training.storage import StudyStorageError, open_storage
 from steps.step5_training.studies import Studies, open_studies
+from steps.step5_training.wording import placement_notes
 from steps.tables import Table, TableError, read_table
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def run(request: StepRequest) -> StepResult:
         progress.phase("opening the studies")
         storage_folder = Path(request.workspace) / "optuna_studies"
         storage = open_storage(settings.study_storage, storage_folder)
-        policy = LivePolicy(Path(request.policy_path), _last_good(request))
+        policy = open_policy(request)
         studies = open_studies(
             storage,
             settings,
@@ -77,13 +78,21 @@ def run(request: StepRequest) -> StepResult:
             storage_folder,
         )
         progress.phase("searching")
-        comparison = _search(studies, settings, policy, prepared, request, progress, started)
+        placement = Placement(
+            settings,
+            tuple(studies.by_family),
+            size_of(prepared.table, prepared.splits),
+            allowed(policy.current),
+        )
+        comparison = _search(
+            studies, settings, policy, prepared, placement, request, progress, started
+        )
         if comparison.stopped is not None:
-            return halted_result(request, comparison.stopped, studies)
+            return halted_result(request, comparison.stopped, studies, placement.notes)
         progress.phase("judging")
-        judged = _judge(studies, comparison, prepared, settings)
+        judged = _judge(studies, comparison, prepared, placement, settings)
         progress.phase("publishing")
-        return publish_run(request, policy.current, settings, prepared.table, studies, judged)
+        return publish_run(request, look(policy), settings, prepared.table, studies, judged)
     except TableError as error:
         raise StepRefused("bad_input", str(error)) from error
     except (SettingsError, StudyStorageError) as error:
@@ -92,10 +101,6 @@ def run(request: StepRequest) -> StepResult:
         raise StepRefused("internal", f"study_storage: {error}") from error
     finally:
         shutil.rmtree(out_dir / "scratch", ignore_errors=True)
-
-
-def _last_good(request: StepRequest) -> Policy | None:
-    return None if request.policy is None else Policy.model_validate(request.policy)
 
 
 def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepared:
@@ -127,23 +132,19 @@ def _search(
     settings: Settings,
     policy: LivePolicy,
     prepared: Prepared,
+    placement: Placement,
     request: StepRequest,
     progress: ProgressFile,
     started: float,
 ) -> Comparison:
-    size = size_of(prepared.table, prepared.splits)
-    families = tuple(studies.by_family)
-    use_gpus = policy.current.training.use_gpus
-    plan, notes = place(settings, families, size, use_gpus=use_gpus)
-    for note in notes:
-        log.info("devices: %s", note)
     minutes = settings.time_budget_minutes
     usual = Orders(
         persistent=settings.persistent_workers,
         tree_workers=settings.tree_parallel_workers,
         networks=settings.n_concurrent_nn,
     )
-    desk = Desk(policy, Path(request.workspace), families, usual)
+    desk = Desk(policy, Path(request.workspace), tuple(studies.by_family), usual)
+    plan = placement.plan
     with Pool(LeaseQueue(plan.devices), threads=plan.threads) as pool:
         return Scheduler(
             studies.by_family,
@@ -151,8 +152,7 @@ def _search(
             Places(prepared.folder, Path(request.out_dir) / "scratch" / "fits"),
             n_folds=settings.k_folds,
             seed=settings.seed,
-            slots=len(plan.devices),
-            budget=NetworkBudget(plan.devices, size),
+            placement=placement,
             first_limit_s=first_limit_s(
                 prepared.table.X.size, settings.k_folds, max(settings.n_estimators, settings.epochs)
             ),
@@ -163,13 +163,18 @@ def _search(
 
 
 def _judge(
-    studies: Studies, comparison: Comparison, prepared: Prepared, settings: Settings
+    studies: Studies,
+    comparison: Comparison,
+    prepared: Prepared,
+    placement: Placement,
+    settings: Settings,
 ) -> Judged:
     """Score every family that has a model; the winner is chosen by cross-validation alone."""
     y, splits = prepared.table.y, prepared.splits
+    notes = [*prepared.notes, *placement_notes(placement.notes)]
     out_of_fold, holdout = studies.predictions(comparison, len(y), splits.holdout_rows)
     if not out_of_fold:
-        return Judged(comparison, prepared.notes)
+        return Judged(comparison, tuple(notes))
     cv = evaluate(y, out_of_fold, [fold.val_rows for fold in splits.folds], settings.seed)
     held = evaluate(y, holdout, [splits.holdout_rows], settings.seed)
     with_model = [family for family in studies.by_family if family in out_of_fold]
@@ -178,7 +183,6 @@ def _judge(
         family: judge_signal(cv.scores[family], held.scores[family], prepared.leaks)
         for family in out_of_fold
     }
-    notes = list(prepared.notes)
     if len(out_of_fold) > 1 and signals[best].verdict != "none":
         notes.append(compare_winner(best, cv.r2_samples, held.scores))
         notes.append(compare_blend(best, y, out_of_fold, holdout, splits.holdout_rows))

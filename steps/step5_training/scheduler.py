@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gpu.host.pool import Event, FoldFitted, JobEnded, JobStarted, Pool
 from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed, TrialDone
 from steps.contract import FamilyProgress, TrialNow
-from steps.step5_training.comparison import TIME_IS_UP, Comparison, Orders
+from steps.step5_training.comparison import TIME_IS_UP, Comparison, Gpus, Orders
 from steps.step5_training.final_fit import Places, final_fit_job
-from steps.step5_training.limits import fit_limit_s, trial_limit_s
-from steps.step5_training.placement import NetworkBudget
+from steps.step5_training.placement import Placement
 from steps.step5_training.progress import family_progress
 from steps.step5_training.study import FamilyStudy
-from steps.step5_training.trials import Planned
+from steps.step5_training.timing import Timing
+from steps.step5_training.trials import Finished, Planned
 from steps.step5_training.units import Live, TrialShape, Unit, trial_units
 
 POLL_S = 0.25
-# Final fits are expected to take this many times their estimate when a time budget is kept.
-RESERVE_FACTOR = 1.3
 
 
 class Scheduler:
@@ -40,8 +38,7 @@ class Scheduler:
         *,
         n_folds: int,
         seed: int,
-        slots: int,
-        budget: NetworkBudget,
+        placement: Placement,
         first_limit_s: float,
         orders: Callable[[], Orders],
         report: Callable[[dict[str, FamilyProgress], float | None, str], None],
@@ -51,12 +48,9 @@ class Scheduler:
         self._studies = dict(studies)
         self._pool = pool
         self._shape = TrialShape(places, n_folds, seed)
-        self._slots = slots
-        self._budget = budget
-        self._first_limit_s = first_limit_s
+        self._placement = placement
         self._orders = orders
         self._report = report
-        self._deadline = deadline
         self._clock = clock
         self._wanted = Orders()
         self._queues: dict[Family, deque[Unit]] = {family: deque() for family in studies}
@@ -64,8 +58,15 @@ class Scheduler:
         self._fits: dict[Family, tuple[FinalFit, FitDone | TrainFailed]] = {}
         self._fit_queued: set[Family] = set()
         self._off: dict[Family, str] = {}
-        self._training_s = dict.fromkeys(studies, 0.0)
-        self._fold_s: dict[Family, list[float]] = {family: [] for family in studies}
+        self._cut_off: list[Live] = []
+        self._timing = Timing(
+            self._studies,
+            n_folds=n_folds,
+            slots=len(placement.plan.devices),
+            first_limit_s=first_limit_s,
+            deadline=deadline,
+            clock=clock,
+        )
         self._out_of_time = False
         self._waited_since: float | None = None
 
@@ -78,25 +79,20 @@ class Scheduler:
                 stopped = orders.stop
                 self._cancel(lambda _: True, orders.stop)
                 break
+            if orders.last is not None and not self._live:
+                stopped = orders.last
+                self._cancel(lambda _: True, orders.last)
+                break
             self._obey(orders)
             self._keep_time()
-            self._fill()
+            if orders.last is None:
+                self._fill()
             for event in self._pool.wait(POLL_S):
                 self._take(event)
-            self._report(self._progress(), self.time_left_s(), self._message())
-        return Comparison(self._fits, self._off, self._training_s, stopped, self._out_of_time)
-
-    def time_left_s(self) -> float | None:
-        """Estimate of the time to the end; None until every family has fitted a fold."""
-        work = [self._work_left_s(family) for family in self._studies]
-        if any(seconds is None for seconds in work):
-            left = None
-        else:
-            left = sum(seconds or 0.0 for seconds in work) / self._slots
-        if self._deadline is None:
-            return left
-        to_deadline = max(0.0, self._deadline - self._clock())
-        return to_deadline if left is None else min(left, to_deadline)
+            left = self._timing.left_s(self._settled())
+            self._report(self._progress(), left, self._message())
+        training_s = self._timing.training_s
+        return Comparison(self._fits, self._off, training_s, stopped, self._out_of_time)
 
     def _finished(self) -> bool:
         return all(
@@ -105,14 +101,17 @@ class Scheduler:
         )
 
     def _fit_settled(self, family: Family) -> bool:
-        settled = family in self._fits or family in self._off
-        return settled or self._studies[family].best is None
+        return family in self._settled() or self._studies[family].best is None
+
+    def _settled(self) -> set[Family]:
+        return self._fits.keys() | self._off.keys()
 
     def _obey(self, orders: Orders) -> None:
         self._wanted = orders
         self._pool.persistent = orders.persistent
         for family, reason in orders.families_off.items():
             self._switch_off(family, reason)
+        self._move(orders.gpus)
 
     def _fill(self) -> None:
         """Give free devices to the family with the most work left, until none is free."""
@@ -123,7 +122,7 @@ class Scheduler:
             waiting = [family for family in self._queues if self._may_start(family)]
             if not waiting:
                 return
-            family = max(waiting, key=self._urgency)
+            family = max(waiting, key=lambda f: self._timing.urgency(f, self._running(f)))
             unit = self._queues[family][0]
             if not self._pool.try_start(unit.work):
                 self._note_wait()
@@ -143,70 +142,35 @@ class Scheduler:
         return sum(live.family != "neural_net" for live in self._live.values()) < most
 
     def _enqueue(self, family: Family, study: FamilyStudy) -> None:
-        units = trial_units(
-            study,
-            study.ask(),
-            self._shape,
-            limit_s=self._limit_s(family, study),
-            # A fused batch fills one device; with devices to spare it is worth dividing.
-            parts=self._slots // len(self._studies),
-            networks=self._wanted.networks,
-            budget=self._budget,
-        )
-        self._queues[family].extend(units)
+        self._queues[family].extend(self._units(study, study.ask()))
         ended = study.remaining == 0 and not study.pending
         if ended and study.best is not None and family not in self._fit_queued:
             self._fit_queued.add(family)
-            left = None if self._deadline is None else self._deadline - self._clock()
-            limit = fit_limit_s(self._fit_estimate_s(family), left)
-            fit = final_fit_job(study.best, family, self._shape.places, self._shape.seed, limit)
-            self._queues[family].append(Unit(family, fit, (Live(family, fit, None),)))
+            self._queues[family].append(self._fit_unit(family, study.best))
 
-    def _limit_s(self, family: Family, study: FamilyStudy) -> float:
-        limit = trial_limit_s(self._fold_s[family], self._shape.n_folds, self._first_limit_s)
-        # The next network may be many times larger than any before.
-        return max(limit, self._first_limit_s) if study.fused else limit
+    def _fit_unit(self, family: Family, best: Finished) -> Unit:
+        limit = self._timing.fit_limit_s(family)
+        fit = final_fit_job(best, family, self._shape.places, self._shape.seed, limit)
+        return Unit(family, fit, (Live(family, fit, None),))
 
-    def _urgency(self, family: Family) -> float:
-        """Most work left first; under a time budget nobody finishes, so the least served first."""
-        if self._deadline is None:
-            left = self._work_left_s(family)
-            return float("inf") if left is None else left
-        folds = self._fold_s[family]
-        trial_s = self._shape.n_folds * sum(folds) / len(folds) if folds else 1.0
-        running = sum(live.family == family for live in self._live.values())
-        return -(self._training_s[family] + running * trial_s)
-
-    def _work_left_s(self, family: Family) -> float | None:
-        study = self._studies[family]
-        if family in self._fits or family in self._off:
-            return 0.0
-        if not self._fold_s[family]:
-            return None if study.remaining else 0.0
-        # A resumed study knows its durations from the trials before.
-        walls = [trial.wall_s for trial in study.finished]
-        trial_s = sum(walls) / len(walls) if walls else 0.0
-        return study.remaining * (trial_s or self._fit_estimate_s(family)) + self._fit_estimate_s(
-            family
+    def _units(self, study: FamilyStudy, planned: Sequence[Planned]) -> list[Unit]:
+        return trial_units(
+            study,
+            planned,
+            self._shape,
+            limit_s=self._timing.trial_limit_s(study),
+            # A fused batch fills one device; with devices to spare it is worth dividing.
+            parts=self._timing.slots // len(self._studies),
+            networks=self._wanted.networks,
+            budget=self._placement.budget,
         )
 
-    def _fit_estimate_s(self, family: Family) -> float:
-        """A final fit sees more rows than a fold; its rounds are those of the best trial."""
-        best = self._studies[family].best
-        seconds = [s.duration_s for s in best.scores] if best else self._fold_s[family]
-        if not seconds:
-            return 0.0
-        return sum(seconds) / len(seconds) * self._shape.n_folds / max(1, self._shape.n_folds - 1)
+    def _running(self, family: Family) -> int:
+        return sum(live.family == family for live in self._live.values())
 
     def _keep_time(self) -> None:
         """When only the final fits still fit into the time budget, end the search."""
-        if self._deadline is None or self._out_of_time:
-            return
-        due = [f for f in self._studies if f not in self._fits and f not in self._off]
-        fits = [self._fit_estimate_s(family) for family in due]
-        rounds = -(-len(fits) // self._slots)
-        reserve = RESERVE_FACTOR * max([sum(fits) / self._slots, *fits, 0.0]) + 1.5 * rounds
-        if self._clock() + reserve < self._deadline:
+        if self._out_of_time or not self._timing.only_fits_are_left(self._settled()):
             return
         self._out_of_time = True
         for study in self._studies.values():
@@ -216,7 +180,7 @@ class Scheduler:
 
     def _switch_off(self, family: Family, reason: str) -> None:
         study = self._studies.get(family)
-        if study is None or family in self._fits or family in self._off:
+        if study is None or family in self._settled():
             return
         study.stopped = reason
         self._off[family] = reason
@@ -235,8 +199,40 @@ class Scheduler:
             # The end of one trial of a fused batch is the end of all of it.
             if any(job.id == job_id for job in self._pool.running):
                 self._pool.cancel(job_id, reason)
+        for live in self._take_cut_off():
+            if live.planned is not None:
+                self._studies[live.family].postpone(live.planned)
+
+    def _move(self, gpus: Gpus) -> None:
+        """Use the GPUs that are allowed now; what is cut off by that begins again elsewhere."""
+        reason = "its GPU is switched off by policy"
+        moved = self._placement.follow(
+            gpus,
+            lambda plan: self._pool.use(plan.devices, threads=plan.threads, reason=reason),
+        )
+        if not moved:
+            return
+        self._timing.slots = len(self._placement.plan.devices)
+        cut_off = self._take_cut_off()
+        for family, study in self._studies.items():
+            own = [live for live in cut_off if live.family == family]
+            waiting = [live for unit in self._queues[family] for live in unit.lives]
+            due = [study.again(live.planned) for live in own if live.planned is not None]
+            # What waited is divided anew: it was meant for devices of another number and size.
+            due += [live.planned for live in waiting if live.planned is not None]
+            self._queues[family] = deque(self._units(study, due))
+            if study.best is not None and any(live.planned is None for live in [*own, *waiting]):
+                self._queues[family].append(self._fit_unit(family, study.best))
+        if cut_off:
+            names = ", ".join(live.job.id for live in cut_off)
+            self._placement.say(f"begun again because their GPU was switched off: {names}")
+
+    def _take_cut_off(self) -> list[Live]:
+        """Take what has happened; returns jobs that were cut off, whose fate is to be decided."""
         for event in self._pool.wait(0):
             self._take(event)
+        cut_off, self._cut_off = self._cut_off, []
+        return cut_off
 
     def _take(self, event: Event) -> None:
         match event:
@@ -248,18 +244,18 @@ class Scheduler:
             case FoldFitted():
                 live = self._live[event.job.id]
                 live.folds_done += 1
-                self._fold_s[live.family].append(event.reply.score.duration_s)
+                self._timing.fold_fitted(live.family, event.reply.score.duration_s)
             case JobEnded():
                 self._end(self._live.pop(event.job.id), event)
 
     def _end(self, live: Live, event: JobEnded) -> None:
         study = self._studies[live.family]
-        self._training_s[live.family] += event.wall_s
+        self._timing.training_s[live.family] += event.wall_s
         match live.planned, event.outcome:
-            case Planned() as planned, TrainFailed(kind="cancelled"):
-                study.postpone(planned)
+            case _, TrainFailed(kind="cancelled"):
+                self._cut_off.append(live)
             case Planned() as planned, (TrialDone() | TrainFailed()) as outcome:
-                self._budget.learn(outcome, live.networks, live.unit)
+                self._placement.budget.learn(outcome, live.networks, live.unit)
                 study.tell(planned, outcome, event.wall_s)
             case None, (FitDone() | TrainFailed()) as outcome:
                 assert isinstance(live.job, FinalFit)  # noqa: S101  # only fits have no plan

@@ -55,6 +55,7 @@ class Settings(BaseModel):
     normalize_features: bool = True
     use_leaky_relu: bool = True
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    max_learning_rate: Annotated[float, Field(ge=1e-6, le=1)] | None = None
     n_estimators: Annotated[int, Field(ge=1)] = 500
     early_stopping_rounds: Annotated[int, Field(ge=1)] = 30
 

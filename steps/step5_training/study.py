@@ -22,6 +22,7 @@ from gpu.protocol import PruneRule, TrainFailed, TrialDone
 from steps.files import sha256_text
 from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.identity import BATCH
+from steps.step5_training.predictions import PredictionFiles
 from steps.step5_training.pruning import prune_rule
 from steps.step5_training.sampler import propose
 from steps.step5_training.settings import Settings
@@ -51,7 +52,7 @@ class FamilyStudy:
         self._spec = spec
         self._space = space
         self._settings = settings
-        self._folder = folder
+        self._files = PredictionFiles(folder)
         self._finished: dict[int, Finished] = {}
         self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
@@ -103,17 +104,13 @@ class FamilyStudy:
 
     def predictions_path(self, position: int, *, full: bool = False) -> Path:
         """Where a trial's out-of-fold predictions lie; only the best trial's are kept."""
-        return self._folder / f"trial_{position}{'_full' if full else ''}.npy"
+        return self._files.path(position, full=full)
 
     def best_predictions(self) -> NDArray[np.float64] | None:
         """Out-of-fold predictions of the best trial, (n_rows,), NaN outside the folds."""
         if (best := self.best) is None:
             return None
-        path = self.predictions_path(best.position, full=best is self.confirmation)
-        if not path.exists():
-            return None
-        predictions: NDArray[np.float64] = np.load(path)
-        return predictions
+        return self._files.read(best.position, full=best is self.confirmation)
 
     def ask(self) -> list[Planned]:
         """The next batch; empty while one is open, or when everything is done.
@@ -166,7 +163,8 @@ class FamilyStudy:
             self._confirmation = finished
         else:
             self._finished[planned.position] = finished
-        self._forget_predictions()
+        best = self.searched_best
+        self._files.forget_others(self._pending, best.position if best else None)
         self._stop_if_nothing_works()
 
     def started(self, planned: Planned) -> None:
@@ -179,6 +177,12 @@ class FamilyStudy:
         self._pending.discard(planned.position)
         trial_id = self._trial_ids[planned.number]
         self._cut_off(self._study._storage.get_trial(trial_id), "postponed")
+
+    def again(self, planned: Planned) -> Planned:
+        """The same trial once more, under the same position: its device was taken from it."""
+        self.postpone(planned)
+        mark = {"confirms" if planned.full else "position": planned.position}
+        return self._create(planned.position, planned.values, planned.record, mark, planned.prune)
 
     def adopt(self) -> None:
         """Read an existing study: finished positions count, interrupted ones are due again."""
@@ -282,16 +286,6 @@ class FamilyStudy:
     def _cut_off(self, trial: FrozenTrial, how: str) -> None:
         self._study._storage.set_trial_user_attr(trial._trial_id, how, True)
         self._study.tell(trial.number, state=TrialState.FAIL)
-
-    def _forget_predictions(self) -> None:
-        best = self.searched_best
-        keep = {self.predictions_path(position) for position in self._pending}
-        if best is not None:
-            # Both: a resumed study may find another trial best, or the same one.
-            keep |= {self.predictions_path(best.position, full=full) for full in (False, True)}
-        for path in self._folder.glob("trial_*.npy"):
-            if path not in keep:
-                path.unlink(missing_ok=True)
 
     def _stop_if_nothing_works(self) -> None:
         """Two whole batches without one success: the rest of the budget would fail as well."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpu.params import Family
-from steps.contract import FamilyResult, Note, StepError
+from steps.contract import Awaiting, FamilyResult, Note, StepError
 from steps.step5_training.comparison import TIME_IS_UP
 from steps.step5_training.judged import Judged
 from steps.step5_training.study import FamilyStudy
@@ -32,35 +32,49 @@ def result_error(judged: Judged, families: Mapping[Family, FamilyResult]) -> Ste
     if all(result.status == "skipped" for result in families.values()):
         return StepError(kind="blocked", message="every family is switched off by policy")
     reasons = "; ".join(f"{name}: {result.error}" for name, result in families.items())
-    kind = "out_of_memory" if all("oom: " in (r.error or "") for r in families.values()) else None
-    return StepError(kind=kind or "internal", message=f"no family has a model: {reasons}")
+    of_memory = all(any(n.code == "out_of_memory" for n in result.notes) for result in tried)
+    return StepError(
+        kind="out_of_memory" if of_memory else "internal",
+        message=f"no family has a model: {reasons}",
+    )
 
 
 def headline(
-    judged: Judged, families: Mapping[Family, FamilyResult], target: str, *, withheld: bool
+    judged: Judged,
+    families: Mapping[Family, FamilyResult],
+    target: str,
+    *,
+    withheld: bool,
+    awaiting: Awaiting | None,
 ) -> str:
     """The one sentence that a person reads first."""
     signal, best = judged.signal, judged.best
     if signal is None or best is None:
         error = result_error(judged, families)
         return f"Step 5 failed: {error.message if error else 'no family has a model'}"
+    waits = "" if awaiting is None else f" It waits for an approval: {awaiting.reason}."
     match signal.verdict:
         case "none":
             return (
                 f"No signal: nothing here predicts {target} reliably better than its mean. "
-                f"{signal.reasons[0]}."
+                f"{signal.reasons[0]}.{waits}"
             )
         case "leaked":
             fate = "The winner is not published." if withheld else "Published by consent of policy."
-            return f"Leaked: {signal.reasons[0]}. {fate}"
+            return f"Leaked: {signal.reasons[0]}.{waits or ' ' + fate}"
         case _:
             result = families[best]
             assert result.cv is not None  # noqa: S101  # the winner has scores
             assert result.holdout is not None  # noqa: S101
             return (
                 f"{best} predicts {target}: R2 {result.cv.r2.value:.3f} in cross-validation, "
-                f"{result.holdout.r2.value:.3f} on the holdout."
+                f"{result.holdout.r2.value:.3f} on the holdout.{waits}"
             )
+
+
+def placement_notes(said: Iterable[str]) -> list[Note]:
+    """Why the work lay where it did."""
+    return [Note(level="info", code="placement", message=message) for message in said]
 
 
 def pruning_note(families: Mapping[Family, FamilyResult]) -> list[Note]:
@@ -98,10 +112,22 @@ def resolution_note(studies: Iterable[FamilyStudy]) -> list[Note]:
     return [Note(level="info", code="resolution", message=message)]
 
 
-def what_next(judged: Judged, before: Path | None, *, withheld: bool) -> tuple[str, ...]:
+def what_next(
+    judged: Judged,
+    before: Path | None,
+    run_id: str,
+    *,
+    withheld: bool,
+    awaiting: Awaiting | None,
+) -> tuple[str, ...]:
     """What to type next."""
     if judged.signal is None:
         return ()
+    if awaiting is not None:
+        return (
+            f"watcher --approve {run_id} puts the new models in force",
+            f"until then the old ones stay; the new ones are in {awaiting.version}",
+        )
     match judged.signal.verdict:
         case "none":
             lines = ["look for other features, or more rows; predictions are refused meanwhile"]

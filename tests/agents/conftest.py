@@ -36,7 +36,12 @@ MANIFEST = {
 }
 POLICY = {
     "steps": {"kill_grace_s": 0.3},
-    "retries": {"max_per_step": 2, "max_per_run": 5, "backoff_s": 0},
+    "retries": {
+        "max_per_step": 2,
+        "max_per_run": 5,
+        "backoff_s": 0,
+        "budgets": {"bug": 5, "memory": 5, "timeout": 5, "health": 5},
+    },
 }
 
 

@@ -105,6 +105,53 @@ def test_halt_in_the_policy_stops_a_running_step(spawn, folder):
     assert "policy changed: halt: False -> True" in err
 
 
+def test_a_time_limit_that_is_changed_moves_that_of_the_running_attempt(spawn, folder):
+    retries = {"max_per_step": 0, "max_per_run": 0, "backoff_s": 0}
+    folder.policy(retries=retries)
+    watcher = spawn("--run-pipeline", "--json", "--params", '{"act": "silent"}')
+    folder.pid()
+    limits = {"kill_grace_s": 0.3, "timeout_minutes": {"5": 0.5 / 60}}
+    folder.policy(retries=retries, steps=limits)
+    out, err = watcher.communicate(timeout=10)
+    assert watcher.returncode == ExitCode.TIMEOUT
+    assert "did not finish within its limit of 0.5 s" in json.loads(out)["message"]
+    assert "steps.timeout_minutes.5: 360.0 -> 0.008" in err
+
+
+def test_a_halted_run_is_resumed_under_its_own_id(spawn, folder, watcher):
+    arguments = ("--run-pipeline", "--json", "--params", '{"act": "polite_first"}')
+    first = spawn(*arguments)
+    folder.pid()
+    assert watcher("--halt", "lunch").code == ExitCode.DONE
+    out, _ = first.communicate(timeout=10)
+    assert first.returncode == ExitCode.HALTED
+    assert watcher("--run-pipeline", "--resume").code == ExitCode.HALTED
+    assert watcher("--clear-halt").code == ExitCode.DONE
+    resumed = watcher("--run-pipeline", "--resume", "--json")
+    assert resumed.code == ExitCode.DONE
+    assert resumed.document["run_id"] == json.loads(out)["run_id"]
+    status = watcher("--status", "--json").document["run"]
+    assert [a["outcome"] for a in status["attempts"]] == ["halted", "complete"]
+    assert [d["action"] for d in status["decisions"]] == ["stop", "next"]
+
+
+def test_a_killed_watcher_is_resumed_and_its_attempt_is_no_retry(
+    spawn, folder, watcher, is_alive, wait_until
+):
+    folder.policy(retries={"max_per_step": 0, "max_per_run": 0, "backoff_s": 0})
+    first = spawn("--run-pipeline", "--params", '{"act": "silent_first"}')
+    step = folder.pid()
+    first.kill()
+    first.wait()
+    wait_until(lambda: not is_alive(step))
+    assert "watcher --run-pipeline --resume" in watcher("--status").out
+    resumed = watcher("--run-pipeline", "--resume", "--json")
+    assert resumed.code == ExitCode.DONE
+    status = watcher("--status", "--json").document["run"]
+    assert [a["outcome"] for a in status["attempts"]] == ["interrupted", "complete"]
+    assert watcher("--run-pipeline", "--resume").code == ExitCode.USAGE
+
+
 def test_policy_saved_half_is_reported_once_and_the_last_good_one_kept(
     spawn, folder, watcher, wait_until
 ):
@@ -112,10 +159,11 @@ def test_policy_saved_half_is_reported_once_and_the_last_good_one_kept(
     folder.pid()
     (folder.root / "watcher_policies.json").write_text('{"halt": tr')
 
-    def events() -> list:
-        return watcher("--status", "--json").document["run"]["events"]
+    def was_said() -> bool:
+        events = watcher("--status", "--json").document["run"]["events"]
+        return any(event["code"] == "policy_problem" for event in events)
 
-    wait_until(events)
+    wait_until(was_said)
     folder.policy(halt=True)
     _, err = first.communicate(timeout=10)
     assert first.returncode == ExitCode.HALTED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import signal
 import time
@@ -12,6 +13,7 @@ import optuna
 import psutil
 import pytest
 from tests_integration import Workspace, make_columns
+from tests_step5 import Step5
 
 from gpu.host.devices import cpu_slots, usable_cores
 from gpu.host.leases import LeaseQueue
@@ -183,6 +185,61 @@ def test_a_policy_saved_half_changes_nothing_and_is_said(workspace):
         _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert "not valid JSON" in err
+
+
+def test_a_policy_that_is_torn_and_flipped_again_and_again_changes_no_trial(tmp_path):
+    """An editor that saves in place, and a person who cannot decide."""
+    search = {"trials": 12, "n_estimators": 600, "early_stopping_rounds": 600, "slots": 2}
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "torn").mkdir()
+    calm = Step5(tmp_path / "calm").run(**search)
+    step5 = Step5(tmp_path / "torn")
+    texts = [
+        json.dumps({"training": {"use_persistent_workers": on, "tree_parallel_workers": most}})
+        for on in (True, False)
+        for most in (1, 2, None)
+    ]
+    with step5.start(**search) as process:
+        step5.wait_for_trials(process, 1)
+        for number in itertools.count():
+            if process.poll() is not None:
+                break
+            text = texts[number % len(texts)]
+            with step5.policy_path.open("w") as file:
+                for part in (text[:20], text[20:]):
+                    file.write(part)
+                    file.flush()
+                    time.sleep(0.2)
+        result = step5.end(process)
+    assert number >= 3
+    assert result.status == "complete"
+    one, other = result.families["lightgbm"], calm.families["lightgbm"]
+    assert (one.params, one.cv, one.holdout) == (other.params, other.cv, other.holdout)
+    states = [trial.state.name for trial in step5.trials()]
+    assert states.count("COMPLETE") + states.count("PRUNED") == search["trials"] + 1
+
+
+def test_a_step_killed_while_it_finishes_its_last_trials_is_resumed_to_the_same_end(tmp_path):
+    search = {"trials": 8, "n_estimators": 1000, "early_stopping_rounds": 1000, "slots": 2}
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "killed").mkdir()
+    calm = Step5(tmp_path / "calm").run(**search)
+    step5 = Step5(tmp_path / "killed")
+    with step5.start(**search) as process:
+        step5.wait_for_trials(process, 2)
+        children = tree(process)
+        step5.policy(stop_after_trial=True)
+        process.kill()
+        process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    step5.policy()
+    result = step5.run(attempt=2, **search)
+    one, other = result.families["lightgbm"], calm.families["lightgbm"]
+    assert (one.params, one.cv, one.holdout) == (other.params, other.cv, other.holdout)
+    states = [trial.state.name for trial in step5.trials()]
+    assert "RUNNING" not in states
+    assert states.count("COMPLETE") + states.count("PRUNED") == search["trials"] + 1
 
 
 def test_workers_killed_again_and_again_cost_no_trial(workspace):

@@ -15,12 +15,13 @@ from steps.step5_training.settings import Settings
 ARCHITECTURES = ("64", "128", "256", "128-64", "256-128", "128-64-32", "256-128-64")
 STEPS_PER_EPOCH = 32
 SMALLEST_BATCH, LARGEST_BATCH = 64, 1024
+LEARNING_RATES = (1e-3, 1e-2)
 
 
 def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
     space: SearchSpace = {
         "hidden_layers": CategoricalDistribution(ARCHITECTURES),
-        "learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
+        "learning_rate": _learning_rates(settings.max_learning_rate),
         "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
     }
     if settings.dropout is None:
@@ -45,6 +46,14 @@ def _complete(values: Mapping[str, Any], settings: Settings) -> NeuralNetParams:
         use_leaky_relu=settings.use_leaky_relu,
         normalize_features=settings.normalize_features,
     )
+
+
+def _learning_rates(upper: float | None) -> FloatDistribution:
+    """A wished upper end under the usual one takes the lower end down with it."""
+    low, high = LEARNING_RATES
+    if upper is not None:
+        low, high = min(low, upper * low / high), upper
+    return FloatDistribution(low, high, log=True)
 
 
 def _batch_sizes(n_rows: int) -> tuple[int, ...]:

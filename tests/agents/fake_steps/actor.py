@@ -1,6 +1,7 @@
 """A step that does what its parameter `act` says."""
 
 import datetime
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 from steps.contract import (
+    Awaiting,
     Estimate,
     FamilyProgress,
     FamilyResult,
@@ -120,6 +122,49 @@ def act_polite(request: StepRequest) -> StepResult:
     while not stop_requested():
         time.sleep(0.02)
     return result(request, status="halted", headline="stopped after 1 trial; it is kept")
+
+
+def act_polite_first(request: StepRequest) -> StepResult:
+    return act_polite(request) if request.attempt == 1 else act_complete(request)
+
+
+def act_silent_first(request: StepRequest) -> StepResult:
+    return act_silent(request) if request.attempt == 1 else act_complete(request)
+
+
+def act_fresh_then_fail(request: StepRequest) -> StepResult:
+    """Complete in its first run; later runs fail once, with its outputs in place."""
+    output = Path(request.workspace) / "out" / "winner.txt"
+    if output.exists() and request.attempt == 1:
+        return act_fail(request)
+    return act_complete(request)
+
+
+def act_ill(request: StepRequest) -> StepResult:
+    """Done, but its winner is ill unless the rate is low."""
+    done = act_complete(request)
+    if request.params["rate"] < 0.2:
+        return done
+    note = Note(level="critical", code="diverged", message="9 of 10 trials diverged")
+    ill = done.families["catboost"].model_copy(update={"severity": "critical", "notes": (note,)})
+    return done.model_copy(update={"families": {**done.families, "catboost": ill}})
+
+
+def act_awaiting(request: StepRequest) -> StepResult:
+    awaiting = Awaiting(
+        what="publish",
+        agent="acting",
+        version="models/.versions/new",
+        reason="holdout R2 0.5 is below 0.8 of the one in force",
+    )
+    return act_complete(request).model_copy(update={"awaiting": awaiting})
+
+
+def act_diagnose(request: StepRequest) -> StepResult:
+    """Writes a diagnostics file of its own run."""
+    path = Path(request.workspace) / "out" / "diagnostics.json"
+    write_text_atomic(path, json.dumps({"run_id": request.run_id, "score": 0.7}))
+    return act_complete(request)
 
 
 def act_foreign(request: StepRequest) -> StepResult:

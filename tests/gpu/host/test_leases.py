@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from gpu.host.devices import cpu_slots
+from gpu.host.devices import Device, cpu_slots
 from gpu.host.leases import LeaseQueue, machine_lock_dir
 
 HOLD = """
@@ -50,6 +50,21 @@ def test_a_lease_cannot_be_returned_twice(queue):
     queue.give_back(lease)
     with pytest.raises(ValueError, match="a does not hold"):
         queue.give_back(lease)
+
+
+def test_other_devices_are_handed_out_once_they_are_in_use(tmp_path):
+    queue = LeaseQueue(cpu_slots(1), tmp_path)
+    held = queue.try_lease("a")
+    fresh = [Device("cuda", "GPU-1/2", 0, "a GPU", 1000, 900)]
+    queue.use(fresh)
+    assert queue.devices == tuple(fresh)
+    # The old lease stays out until it comes back, and is not given to anybody after that.
+    assert queue.held == (held,)
+    assert queue.try_lease("b").device == fresh[0]
+    queue.give_back(held)
+    assert queue.try_lease("c") is None
+    queue.use(())
+    assert LeaseQueue(fresh, tmp_path).try_lease("another run") is None
 
 
 def test_a_lease_comes_back_when_its_block_raises(queue):

@@ -653,6 +653,58 @@ def test_a_closed_pool_cancels_its_work_and_tells_its_workers_to_go():
     ]
 
 
+def test_a_gpu_taken_away_loses_its_work_at_once_and_its_idle_workers_go():
+    life = make(devices=GPUS)
+    jobs, leases = [trial("a"), trial("b")], [lease(GPUS[0]), lease(GPUS[1])]
+    for number, (job, held) in enumerate(zip(jobs, leases, strict=True), start=1):
+        life.submitted(job, held, 0.0)
+        life.replied(number, ready(), 0.0)
+    # One more on the second GPU, idle.
+    life.foreseen("xgboost", 1.0)
+    life.submitted(trial("x", "xgboost"), lease(GPUS[1]), 1.0)
+    assert life.workers[3] is WorkerState.STARTING
+    assert life.moved(GPUS[1:], "off", 2.0) == [
+        Kill(1),
+        ended(jobs[0], failed("cancelled", "off", "a"), 2.0),
+        GiveBack(leases[0]),
+        Kill(3),
+    ]
+    assert [unit.lease.device for unit in life.units] == [GPUS[1]] * 2
+    # What it has still got is finished as ever.
+    assert life.replied(2, done("b"), 3.0)[0] == ended(jobs[1], done("b"), 3.0)
+    assert life.moved((), "off", 4.0)[-1] == Send(2, SHUTDOWN)
+
+
+def test_work_on_cpu_slots_is_finished_there_when_gpus_are_used_again():
+    life, held = make(), lease()
+    job = trial()
+    life.submitted(job, held, 0.0)
+    life.replied(1, ready(), 0.0)
+    life.foreseen("xgboost", 0.0)
+    assert life.moved(GPUS, "moved", 1.0) == [Kill(2)]
+    # Its worker has no device to wait for any more.
+    assert life.replied(1, done(), 2.0) == [
+        ended(job, done(), 2.0),
+        Send(1, SHUTDOWN),
+        GiveBack(held),
+    ]
+
+
+def test_as_many_idle_workers_are_kept_as_the_new_devices_need():
+    life = make(devices=GPUS[:1])
+    slots = [Device("cpu", f"slot-{i}", i, f"slot {i}", 1000, 900) for i in range(4)]
+    life.moved(slots, "moved", 0.0)
+    for number, slot in enumerate(slots, start=1):
+        life.submitted(trial(f"t{number}"), lease(slot), 0.0)
+        life.replied(number, ready(), 0.0)
+    for number in range(5, 7):
+        life.submitted(trial(f"t{number}"), lease(slots[0]), 0.0)
+        life.replied(number, ready(), 0.0)
+    for number in range(1, 7):
+        life.replied(number, done(f"t{number}"), 1.0)
+    assert set(life.workers.values()) == {WorkerState.IDLE}
+
+
 # --- any order of events -------------------------------------------------------------------------
 
 
@@ -665,8 +717,9 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize(persistent=st.booleans(), gpus=st.booleans(), keep=st.integers(0, 2))
     def open(self, persistent, gpus, keep):
         self.now = 0.0
-        self.free = list(GPUS if gpus else SLOTS)
-        self.life = make(devices=self.free, persistent=persistent, keep=keep)
+        self.devices = GPUS if gpus else SLOTS
+        self.free = list(self.devices)
+        self.life = make(devices=self.devices, persistent=persistent, keep=keep)
         self.alive, self.heard, self.leases = {}, {}, []
         self.open_jobs, self.outcomes = {}, {}
         self.numbers = itertools.count()
@@ -689,7 +742,8 @@ class AnyOrder(RuleBasedStateMachine):
                     del self.alive[worker]
                 case GiveBack(lease):
                     self.leases.remove(lease)
-                    self.free.append(lease.device)
+                    if lease.device in self.devices:
+                        self.free.append(lease.device)
                 case Report(JobEnded(job, outcome, wall_s)):
                     del self.open_jobs[job.id]
                     assert job.id not in self.outcomes
@@ -784,6 +838,15 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(persistent=st.booleans())
     def persistence_is_switched(self, persistent):
         self.do(self.life.switched(persistent, self.now))
+
+    @rule(devices=st.sampled_from([SLOTS, SLOTS[:1], GPUS, GPUS[:1], GPUS[1:], []]))
+    def other_devices_are_used(self, devices):
+        self.devices = devices
+        leased = [held.device for held in self.leases]
+        self.free = [device for device in devices if device not in leased]
+        self.do(self.life.moved(devices, "moved", self.now))
+        on_gpus = [held.device for held in self.leases if held.device.kind != "cpu"]
+        assert all(device in devices for device in on_gpus)
 
     @invariant()
     def leases_out_are_units_open(self):

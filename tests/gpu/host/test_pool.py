@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpu.host.devices import cpu_slots
+from gpu.host.devices import Device, cpu_slots
 from gpu.host.leases import LeaseQueue
 from gpu.host.pool import FoldFitted, JobEnded, JobStarted, Pool
 from gpu.host.roster import Patience
@@ -566,6 +566,39 @@ def test_a_cancelled_job_takes_the_rest_of_its_batch_along(either, tmp_path):
     rest, _ = outcomes(either, count=2)
     assert isinstance(ended["b0"], TrialDone)
     assert [rest[name].kind for name in ("b1", "b2")] == ["cancelled", "cancelled"]
+
+
+def test_a_device_taken_away_cuts_its_work_off_at_once_and_the_next_work_goes_elsewhere(
+    open_pool, leases, tmp_path
+):
+    pool = open_pool()
+    gpus = [Device("cuda", f"GPU-{i}", i, f"GPU {i}", 1000, 900) for i in range(2)]
+    pool.use(gpus, threads=3, reason="moved")
+    for job_id, do in (("a", "hang"), ("b", "hang")):
+        assert pool.try_start(make_job(tmp_path, do, job_id))
+    assert not pool.try_start(make_job(tmp_path, "hang", "c"))
+    pool.use(gpus[:1], threads=4, reason="switched off")
+    assert [job.id for job in pool.running] == ["a"]
+    ended, _ = outcomes(pool)
+    assert (ended["b"].kind, ended["b"].message) == ("cancelled", "switched off")
+    assert [held.device for held in leases.held] == gpus[:1]
+    pool.use(cpu_slots(2), threads=1, reason="switched off")
+    ended, _ = outcomes(pool)
+    assert ended["a"].kind == "cancelled"
+    assert pool.try_start(make_job(tmp_path, "succeed", "a"))
+    assert [held.device.kind for held in leases.held] == ["cpu"]
+    ended, _ = outcomes(pool)
+    assert isinstance(ended["a"], TrialDone)
+
+
+def test_work_on_a_cpu_slot_is_finished_when_gpus_take_over(open_pool, leases, tmp_path):
+    pool = open_pool()
+    assert pool.try_start(make_job(tmp_path, "succeed"))
+    pool.use([Device("cuda", "GPU-0", 0, "GPU 0", 1000, 900)], threads=1, reason="moved")
+    ended, _ = outcomes(pool)
+    assert isinstance(ended["job"], TrialDone)
+    wait_for(pool, lambda: not children())
+    assert leases.held == ()
 
 
 def test_one_worker_killed_leaves_the_other_alone(either, tmp_path):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpu.host.devices import cpu_slots
+from gpu.host import devices
+from gpu.host.devices import Detection, cpu_slots
 from gpu.host.pool import FoldFitted, JobEnded, JobStarted
 from gpu.host.vram import DataSize
 from gpu.protocol import (
@@ -20,11 +21,12 @@ from gpu.protocol import (
     TrainFailed,
     TrialDone,
 )
-from steps.step5_training.comparison import Orders
+from steps.step5_training import placement
+from steps.step5_training.comparison import Gpus, Orders
 from steps.step5_training.families import SPECS
 from steps.step5_training.final_fit import Places
 from steps.step5_training.identity import search_identity
-from steps.step5_training.placement import NetworkBudget
+from steps.step5_training.placement import Placement
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import open_storage
@@ -35,6 +37,10 @@ SIZE = DataSize(
 )
 FAMILIES = ("xgboost", "lightgbm")
 FOLDS = 3
+
+
+BROKEN = TrainFailed(kind="internal", message="broken")
+ALL_GPUS = Gpus()
 
 
 class Clock:
@@ -50,11 +56,15 @@ class Clock:
 class FakePool:
     """The face of Pool; jobs take time on a made-up clock and end in a random order."""
 
-    def __init__(self, clock, slots, seed, seconds=None, fail=()):
-        self.clock, self.slots, self.random = clock, slots, random.Random(seed)
+    def __init__(self, clock, devices, seed, seconds=None, fail=()):
+        self.clock, self.devices, self.random = clock, list(devices), random.Random(seed)
+        self.held_elsewhere = False
+        self.threads = 1
         self.seconds = seconds or {"xgboost": 3.0, "lightgbm": 1.0, "neural_net": 2.0}
-        self.fail = fail
+        # Families whose trials fail, and how.
+        self.fail = fail if isinstance(fail, dict) else dict.fromkeys(fail, BROKEN)
         self.units = {}
+        self.placed = {}
         self.events = []
         self.started = []
         self.batches = []
@@ -67,16 +77,31 @@ class FakePool:
     def running(self):
         return tuple(job for jobs, _ in self.units.values() for job in jobs)
 
+    @property
+    def busy(self):
+        """Devices with a unit, by uuid."""
+        return {self.placed[unit].uuid for unit in self.units}
+
+    def use(self, devices, *, threads, reason):
+        self.devices, self.threads = list(devices), threads
+        kept = {device.uuid for device in devices}
+        for unit in list(self.units):
+            device = self.placed[unit]
+            if device.kind != "cpu" and device.uuid not in kept:
+                self.cancel(self.units[unit][0][0].id, reason)
+
     def try_start(self, work):
-        if len(self.units) >= self.slots:
+        free = [device for device in self.devices if device.uuid not in self.busy]
+        if not free or self.held_elsewhere:
             return False
+        self.placed[work.id] = free[0]
         jobs = work.jobs if isinstance(work, TrainBatch) else (work,)
         if isinstance(work, TrainBatch):
             self.batches.append(work)
         seconds = sum(self.seconds[job.family] for job in jobs) * self.random.uniform(0.5, 1.5)
         self.units[work.id] = (jobs, self.clock.now + seconds)
         self.started += jobs
-        self.events += [JobStarted(job, "CPU slot 0", 1) for job in jobs]
+        self.events += [JobStarted(job, free[0].name, 1) for job in jobs]
         return True
 
     def prepare(self, family):
@@ -122,7 +147,8 @@ class FakePool:
             )
             return [JobEnded(job, done, seconds)]
         if job.family in self.fail:
-            return [JobEnded(job, TrainFailed(kind="internal", message="broken"), seconds)]
+            failed = self.fail[job.family]
+            return [JobEnded(job, failed.model_copy(update={"id": job.id}), seconds)]
         Path(job.predictions_path).write_bytes(b"predictions")
         r2 = 0.9 - abs(np.log(job.params["learning_rate"] / 0.1)) / 10
         scores = tuple(
@@ -146,7 +172,22 @@ class FakePool:
 
 
 @pytest.fixture
-def world(tmp_path):
+def machine(monkeypatch):
+    """A machine with the GPUs that are put into the list, and memory for any number of slots."""
+    gpus = []
+
+    def detect(environ, use_gpus=True):
+        return Detection(tuple(gpus) if use_gpus and gpus else tuple(cpu_slots(1)), ())
+
+    monkeypatch.setattr(placement, "detect", detect)
+    monkeypatch.setattr(placement, "held_leases", lambda folder: ())
+    monkeypatch.setattr(placement, "crowded", lambda device, need_mib: None)
+    monkeypatch.setattr(devices, "available_memory_mib", lambda: 10.0**6)
+    return gpus
+
+
+@pytest.fixture
+def world(tmp_path, machine):
     def build(
         slots=2,
         seed=0,
@@ -155,11 +196,15 @@ def world(tmp_path):
         orders=Orders,
         deadline=None,
         families=FAMILIES,
+        gpus=(),
+        allowed=ALL_GPUS,
         **pool_options,
     ):
         clock = Clock()
-        pool = FakePool(clock, slots, seed, **pool_options)
-        settings = Settings(trials=trials, resume=run == "resumed")
+        machine[:] = gpus
+        settings = Settings(trials=trials, resume=run == "resumed", slots=slots)
+        place = Placement(settings, families, SIZE, allowed)
+        pool = FakePool(clock, place.plan.devices, seed, **pool_options)
         storage = open_storage("sqlite", tmp_path / "studies")
         studies = {}
         for family in families:
@@ -181,8 +226,7 @@ def world(tmp_path):
             Places(tmp_path / "table", tmp_path / "fits"),
             n_folds=FOLDS,
             seed=1,
-            slots=slots,
-            budget=NetworkBudget(cpu_slots(slots), SIZE),
+            placement=place,
             first_limit_s=600.0,
             orders=orders,
             report=lambda *snapshot: seen.append(snapshot),

@@ -6,22 +6,31 @@ import dataclasses
 
 import pytest
 
+from gpu.host import devices
 from gpu.host.devices import Device, cpu_slots
-from gpu.host.vram import DataSize
+from gpu.host.holders import HeldLease
+from gpu.host.vram import DataSize, worker_mib
 from gpu.params import FAMILIES, SHELL_DEFAULTS
 from gpu.protocol import TrainFailed, TrialDone
-from steps.step5_training.placement import NetworkBudget, place
+from steps.step5_training import placement as module
+from steps.step5_training.comparison import Gpus
+from steps.step5_training.placement import NetworkBudget, Placement
 from steps.step5_training.settings import Settings
 
 SIZE = DataSize(
     table_rows=20_000, train_rows=12_800, val_rows=3_200, n_features=62, input_width=62, n_folds=5
 )
 RECORDS = [SHELL_DEFAULTS["neural_net"]] * 4
+ALL = Gpus()
 OOM = TrainFailed(kind="oom", message="memory ran out")
 
 
 def gpu(free_mib):
     return Device("cuda", "GPU-1", 0, "a GPU", 80_000, free_mib)
+
+
+def planned(settings, families, size):
+    return Placement(settings, families, size, Gpus(use=False)).plan
 
 
 def done(networks):
@@ -67,8 +76,7 @@ def test_stacks_of_a_gpu_are_not_taken_for_a_want_of_memory():
 
 
 def test_no_family_at_all_is_placed_too():
-    plan, _ = place(Settings(slots=1), (), SIZE, use_gpus=False)
-    assert len(plan.devices) == 1
+    assert len(planned(Settings(slots=1), (), SIZE).devices) == 1
 
 
 def test_what_pruning_made_smaller_teaches_nothing():
@@ -80,14 +88,164 @@ def test_what_pruning_made_smaller_teaches_nothing():
 
 @pytest.mark.parametrize("families", [FAMILIES, ("lightgbm",)])
 def test_the_plan_counts_the_largest_record_of_the_families_that_train(families):
-    plan, _ = place(Settings(slots=2), families, SIZE, use_gpus=False)
+    plan = planned(Settings(slots=2), families, SIZE)
     assert 1 <= len(plan.devices) <= 2
     assert plan.threads == 1
     huge = dataclasses.replace(SIZE, table_rows=10**9, train_rows=6 * 10**8, val_rows=10**8)
-    plan, _ = place(Settings(slots=2), families, huge, use_gpus=False)
+    plan = planned(Settings(slots=2), families, huge)
     assert len(plan.devices) == 1
     assert "memory allows no more" in plan.reason
 
 
 def test_on_a_cpu_memory_is_shared_by_the_slots():
     assert NetworkBudget(cpu_slots(2), SIZE).most(RECORDS, 0) >= 1
+
+
+# --- where trials run ------------------------------------------------------------------------
+
+
+A, B = (Device("cuda", f"GPU-{x}", i, f"GPU {i}", 80_000, 70_000) for i, x in enumerate("ab"))
+
+
+class Uses(list):
+    """Remembers the plans that a pool would be told."""
+
+    def __call__(self, plan):
+        self.append([device.uuid for device in plan.devices])
+
+
+def placed(gpus=ALL, families=("lightgbm", "neural_net"), **settings):
+    return Placement(Settings(**settings), families, SIZE, gpus)
+
+
+def uuids(placement):
+    return [device.uuid for device in placement.plan.devices]
+
+
+def test_every_gpu_is_used_and_the_reason_names_it(machine):
+    machine[:] = [A, B]
+    placement = placed()
+    assert uuids(placement) == ["GPU-a", "GPU-b"]
+    (note,) = placement.notes
+    assert note.startswith("one trial a GPU")
+    assert note.endswith("GPU 0 (GPU-a), GPU 1 (GPU-b)")
+
+
+def full(*names):
+    """A look at devices of which the named ones are filled by somebody else."""
+
+    def crowded(device, need_mib):
+        if device.uuid not in names or need_mib < 600:
+            return None
+        return f"{device.name} has 12 MiB free, {need_mib:.0f} MiB are needed; held by pid 7 train"
+
+    return crowded
+
+
+def test_a_gpu_that_somebody_else_fills_is_skipped_and_said(machine, monkeypatch):
+    machine[:] = [A, B]
+    monkeypatch.setattr(module, "crowded", full("GPU-a"))
+    placement = placed()
+    assert uuids(placement) == ["GPU-b"]
+    assert "held by pid 7 train; it is not used" in placement.notes[1]
+
+
+def test_where_every_gpu_is_filled_cpu_slots_are_used(machine, monkeypatch):
+    machine[:] = [A, B]
+    monkeypatch.setattr(module, "crowded", full("GPU-a", "GPU-b"))
+    placement = placed(slots=2)
+    assert uuids(placement) == ["cpu-slot-0", "cpu-slot-1"]
+    assert "no GPU has room for a job; CPU slots are used instead" in placement.notes
+
+
+def test_a_gpu_whose_lease_another_run_holds_is_waited_for_and_not_skipped(machine, monkeypatch):
+    machine[:] = [A, B]
+    monkeypatch.setattr(module, "crowded", full("GPU-a"))
+    held = HeldLease("GPU-a", 7, None, None)
+    monkeypatch.setattr(module, "held_leases", lambda folder: (held,))
+    assert uuids(placed()) == ["GPU-a", "GPU-b"]
+
+
+def test_a_gpu_with_room_for_some_networks_is_used_in_smaller_batches(machine, monkeypatch):
+    machine[:] = [A]
+    monkeypatch.setattr(
+        module, "crowded", lambda device, need_mib: "too small" if need_mib > 700 else None
+    )
+    placement = placed()
+    assert uuids(placement) == ["GPU-a"]
+    assert "too small; networks will train in smaller batches" in placement.notes
+
+
+def test_gpus_that_people_switch_off_leave_and_come_back(machine):
+    machine[:] = [A, B]
+    placement, uses = placed(slots=2), Uses()
+    assert not placement.follow(Gpus(), uses)
+    assert placement.follow(Gpus(off=("0",)), uses)
+    assert placement.follow(Gpus(use=False), uses)
+    assert placement.follow(Gpus(), uses)
+    # Before CPU slots are counted, the GPUs are emptied.
+    slots = ["cpu-slot-0", "cpu-slot-1"]
+    assert uses == [["GPU-b"], [], slots, ["GPU-a", "GPU-b"]]
+    assert any("training.gpus_off in the policy: GPU 0" in note for note in placement.notes)
+
+
+def test_a_gpu_that_runs_our_work_is_not_left_because_it_has_filled_up(machine, monkeypatch):
+    machine[:] = [A, B]
+    placement, uses = placed(), Uses()
+    monkeypatch.setattr(module, "crowded", full("GPU-a", "GPU-b"))
+    assert placement.follow(Gpus(off=("GPU-B",)), uses)
+    assert uses == [["GPU-a"]]
+
+
+def test_a_name_in_gpus_off_that_is_no_gpu_is_said(machine):
+    machine[:] = [A]
+    placement = placed(Gpus(off=("5",)))
+    assert uuids(placement) == ["GPU-a"]
+    assert "training.gpus_off: '5' is no GPU's UUID or number here" in placement.notes
+
+
+def test_on_a_machine_without_gpus_no_switch_changes_the_slots(machine):
+    placement, uses = placed(slots=2), Uses()
+    assert not placement.follow(Gpus(use=False), uses)
+    assert not placement.follow(Gpus(off=("0",)), uses)
+    assert uses == []
+    assert len(placement.notes) == 1
+
+
+# --- the memory that slots are counted by ----------------------------------------------------
+
+
+def test_the_plan_counts_the_full_bins_of_the_confirmation(machine, monkeypatch):
+    """The search has about 64 bins, the best trial once more about 256: that one must fit."""
+    asked = {}
+    monkeypatch.setattr(
+        module, "worker_mib", lambda family, params, size: asked.setdefault(family, params) and 1.0
+    )
+    placed(families=FAMILIES, slots=1, coarse_bins=True)
+    assert asked["xgboost"].max_bin == 256
+    assert asked["lightgbm"].max_bin == 255
+    assert asked["catboost"].border_count == 254
+
+
+def test_the_workers_that_wait_are_counted_beside_the_one_that_works(machine, monkeypatch):
+    """100 MiB each: with four families three others wait, and their memory is not to give away."""
+    monkeypatch.setattr(module, "worker_mib", lambda family, params, size: 100.0)
+    # 80 % of it is 1000 MiB, less the table.
+    available = 1250.0 + SIZE.table_mib / 0.8
+    monkeypatch.setattr(devices, "available_memory_mib", lambda: available)
+    assert len(placed(families=FAMILIES, slots=50).plan.devices) == 7
+    assert len(placed(families=("lightgbm",), slots=50).plan.devices) == 10
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_table_however_large_makes_an_estimate_negative(family):
+    sizes = [10**power for power in range(3, 11)]
+    estimates = []
+    for rows in sizes:
+        size = DataSize(
+            table_rows=rows, train_rows=rows * 2 // 3, val_rows=rows // 3, n_features=500,
+            input_width=500, n_folds=5,
+        )  # fmt: skip
+        estimates.append(worker_mib(family, module._largest(family, Settings(), size), size))
+    assert all(each > 0 for each in estimates)
+    assert estimates == sorted(estimates)

@@ -116,13 +116,13 @@ def test_progress_counts_every_trial_and_estimates_the_time_left(world):
 
 def test_a_wait_for_another_runs_device_is_said(world):
     scheduler, _, pool, _, seen = world(slots=1)
-    pool.slots = 0
+    pool.held_elsewhere = True
     looks = []
 
     def wait(timeout_s):
         looks.append(1)
         if len(looks) == 5:
-            pool.slots = 1
+            pool.held_elsewhere = False
         return type(pool).wait(pool, timeout_s)
 
     pool.wait = wait

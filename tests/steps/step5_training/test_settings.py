@@ -8,6 +8,7 @@ from optuna.distributions import CategoricalDistribution
 
 from gpu.params import FAMILIES
 from steps.step5_training.families import SPECS
+from steps.step5_training.identity import search_identity
 from steps.step5_training.settings import Settings, SettingsError, read_settings
 
 MANIFEST = json.loads(
@@ -48,12 +49,42 @@ def test_a_fixed_dropout_is_not_searched():
 
 
 @pytest.mark.parametrize(
+    ("upper", "expected"),
+    [
+        (None, (1e-3, 1e-2)),
+        (0.5, (1e-3, 0.5)),
+        (1e-2, (1e-3, 1e-2)),
+        (3e-3, (3e-4, 3e-3)),
+        (1e-6, (1e-7, 1e-6)),
+    ],
+)
+def test_the_networks_learning_rates_end_where_people_want(upper, expected):
+    space = SPECS["neural_net"].search_space(Settings(max_learning_rate=upper), 1000)
+    rates = space["learning_rate"]
+    assert (rates.low, rates.high) == pytest.approx(expected)
+    assert rates.log
+
+
+def test_another_end_of_the_learning_rates_is_another_identity_for_the_network_alone():
+    def digest(family, **options):
+        settings = Settings(**options)
+        space = SPECS[family].search_space(settings, 1000)
+        return search_identity(SPECS[family], space, settings, "t", "f").digest()
+
+    assert digest("neural_net") != digest("neural_net", max_learning_rate=3e-3)
+    # The other families go on with the trials that they have when a retry lowers it.
+    assert digest("lightgbm") == digest("lightgbm", max_learning_rate=3e-3)
+
+
+@pytest.mark.parametrize(
     ("params", "told"),
     [
         ({"split": "group"}, "group_column"),
         ({"time_column": "day"}, "split"),
         ({"trials": "many"}, "trials"),
         ({"nonsense": 1}, "nonsense"),
+        ({"max_learning_rate": 2.0}, "max_learning_rate"),
+        ({"max_learning_rate": 0.0}, "max_learning_rate"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(params, told):

@@ -140,6 +140,44 @@ def test_stops_before_a_trial_has_begun_never_use_it_up(storage, tmp_path):
     assert [planned.values for planned in study.ask()] == first
 
 
+def test_a_trial_whose_device_was_taken_away_is_the_same_trial_again(storage, tmp_path):
+    whole, _ = opened(storage, tmp_path, run="r0", table="t0")
+    expected = run_out(whole)
+    study, _ = opened(storage, tmp_path)
+    for _ in range(INTERRUPTIONS_ALLOWED + 2):
+        batch = study.ask()
+        study.started(batch[1])
+        again = study.again(batch[1])
+        assert again.number != batch[1].number
+        assert (again.position, again.values, again.record, again.prune) == (
+            batch[1].position, batch[1].values, batch[1].record, batch[1].prune
+        )  # fmt: skip
+        assert study.ask() == []
+        for planned in (batch[0], again, *batch[2:]):
+            tell(study, planned)
+        if study.remaining == 0:
+            break
+    run_out(study)
+    assert [trial.values for trial in study.finished] == expected
+    resumed, _ = opened(storage, tmp_path)
+    assert [trial.values for trial in resumed.finished] == expected
+    assert resumed.ask() == []
+
+
+def test_a_confirmation_whose_device_was_taken_away_is_asked_for_once_more(storage, tmp_path):
+    study = searched(storage, tmp_path)
+    (planned,) = study.ask()
+    study.started(planned)
+    again = study.again(planned)
+    assert again.full
+    assert again.record == planned.record
+    assert study.ask() == []
+    study.predictions_path(again.position, full=True).write_bytes(b"full")
+    study.tell(again, outcome(again), 0.3)
+    assert study.confirmation is not None
+    assert study.ask() == []
+
+
 def test_fewer_trials_than_were_done_are_the_first_of_them(storage, tmp_path):
     whole, _ = opened(storage, tmp_path, trials=10)
     values = run_out(whole)

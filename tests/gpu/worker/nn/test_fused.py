@@ -11,6 +11,7 @@ from gpu.params import complete_params
 from gpu.worker.metrics import r2_score
 from gpu.worker.nn.fused import FoldRows, Member, train_stack
 from gpu.worker.nn.network import build_network, predict_network
+from gpu.worker.nn.plan import FoldShape, plan_stacks
 from gpu.worker.nn.serial import train_network
 from gpu.worker.nn.stack_layout import Layout
 from gpu.worker.trainers.base import Diverged
@@ -146,6 +147,28 @@ def test_folds_with_other_numbers_of_rows_share_a_stack_if_their_batches_are_equ
         )
         fold = folds[member.fold]
         assert abs(r2(fold, result.predictions) - r2(fold, reference)) <= 1e-3
+
+
+@pytest.mark.parametrize("one_fold", [True, False], ids=["as on a CPU", "as on a GPU"])
+def test_folds_that_grow_with_time_score_as_each_does_alone(one_fold):
+    """Split "time" trains its first fold on a fraction of the rows of its last."""
+    folds = [make_fold(seed, n=n, n_val=120) for seed, n in enumerate((60, 240, 601, 1203))]
+    group = members(len(folds))
+    shapes = [FoldShape(m.fold, len(folds[m.fold].X), 7, True) for m in group]
+    stacks = plan_stacks(
+        [(shape, m.params) for shape, m in zip(shapes, group, strict=True)],
+        one_fold=one_fold,
+        limit=0,
+    )
+    assert sorted(i for stack in stacks for i in stack) == list(range(len(group)))
+    for stack in stacks:
+        own = [group[i] for i in stack]
+        for member, result in zip(own, train_stack(folds, own, epochs=None), strict=True):
+            fold = folds[member.fold]
+            reference = alone(fold, member)
+            assert result.best_epoch == reference.best_epoch
+            scored = r2(fold, predict_network(reference.network, fold.X_val))
+            assert abs(r2(fold, result.predictions) - scored) <= 1e-3
 
 
 def test_a_fixed_number_of_epochs_keeps_the_last():

@@ -1,0 +1,1 @@
+"""What each flag of the command does: flags in, an Answer out."""

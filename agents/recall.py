@@ -1,0 +1,147 @@
+"""Remember what succeeded with what, so that a run skips the steps that nothing has changed for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agents.attempt import Attempted
+from agents.decide import TRAINING_STEP, Decision
+from agents.fingerprints import CACHE_FILE, Fingerprints
+from agents.freshness import StepFacts
+from agents.parameters import Parameter
+from agents.plan import PlannedStep
+from agents.run import Run
+from agents.step_facts import NotRecorded, ask_freshness, facts_after, facts_before
+from steps.contract import RESULT_FILE, StepResult
+from steps.policies import Policy
+
+# A switched-off family is as a parameter of the result.
+_FAMILIES = "policy.training.families"
+
+
+class HashingStopped(Exception):
+    """A halt or an interrupt came while a large file was hashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A step that need not run. result: what it said when it ran, if that can still be read."""
+
+    decision: Decision
+    evidence: dict[str, Any]
+    result: StepResult | None
+
+
+class Recall:
+    """What one run knows of earlier successes; asked before a step, told after it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._workspace = run.around.workspace
+        self._hashes = Fingerprints(
+            self._workspace.state_folder / CACHE_FILE,
+            note=lambda message: run.note("fingerprints", message),
+        )
+        self._before: dict[int, StepFacts] = {}
+
+    def fresh(
+        self, planned: PlannedStep, inputs: Mapping[str, str], forced: str | None
+    ) -> Fresh | None:
+        """Why the step need not run, or None: then it must, and it is said why.
+
+        Ask once for each step, before any retry has changed its parameters. Raises HashingStopped
+        when people want the run to stop meanwhile.
+        """
+        step = planned.manifest.step
+        row = self._run.ledger.last_success(step)
+        facts, freshness = ask_freshness(
+            planned.manifest,
+            depended_on(planned, self._run.watch.policy),
+            inputs,
+            row,
+            self._workspace,
+            self._hashes,
+            forced=forced,
+            progress=self._look_up,
+        )
+        self._before[step] = facts
+        if freshness.run or row is None:
+            self._run.ledger.event(
+                self._run.run_id, "runs", f"step {step} runs: {freshness.sentence}"
+            )
+            return None
+        reason = f"step {step} is skipped: {freshness.sentence}"
+        evidence = {"since": row["run_id"], "attempt": row["attempt"]}
+        decision = Decision("skip", reason)
+        folder = self._workspace.attempt_folder(row["run_id"], f"step{step}", row["attempt"])
+        return Fresh(decision, evidence, _result(folder / RESULT_FILE))
+
+    def look_again(self, planned: PlannedStep, inputs: Mapping[str, str]) -> None:
+        """Before a retry: what the step depends on now; planned: as asked for, unchanged."""
+        self._before[planned.manifest.step] = facts_before(
+            planned.manifest,
+            depended_on(planned, self._run.watch.policy),
+            inputs,
+            self._hashes,
+            self._look_up,
+        )
+
+    def inputs(self, step: int) -> dict[str, dict[str, str]]:
+        """Path and SHA-256 of each input, for the ledger."""
+        return {
+            fact.name: {"path": fact.path, "sha256": fact.sha256}
+            for fact in self._before[step].inputs
+        }
+
+    def sha256(self, path: Path) -> str | None:
+        """The hash of an output, kept for what comes after."""
+        return self._hashes.sha256(path)
+
+    def succeeded(self, planned: PlannedStep, attempted: Attempted) -> None:
+        """Record a success; what the step depended on is as it was when `fresh` was asked."""
+        step, run = planned.manifest.step, self._run
+        assert attempted.result is not None  # noqa: S101 - a success has one
+        allowed = self._before[step].parameters.get(_FAMILIES, {})
+        off = [name for name, f in attempted.result.families.items() if f.status == "skipped"]
+        if isinstance(allowed, dict) and any(allowed.get(name) for name in off):
+            why = f"{', '.join(off)} was switched off while it ran"
+            run.note("not_recorded", f"step {step} counts as not fresh: {why}")
+            return
+        facts = facts_after(
+            self._before[step],
+            planned.manifest,
+            attempted.result,
+            self._workspace,
+            self._hashes,
+            run.tried.changes(step),
+        )
+        if isinstance(facts, NotRecorded):
+            run.note("not_recorded", facts.reason)
+            return
+        run.ledger.success_recorded(
+            step, run.run_id, attempted.spec.attempt, facts.model_dump(mode="json")
+        )
+
+    def _look_up(self, _done: int, _total: int) -> None:
+        if self._run.watch.tick() is not None:
+            raise HashingStopped
+
+
+def depended_on(planned: PlannedStep, policy: Policy) -> tuple[Parameter, ...]:
+    """The parameters of a step; for the training step also which families may train."""
+    if planned.manifest.step != TRAINING_STEP:
+        return planned.parameters
+    families = policy.training.families.model_dump()
+    return (*planned.parameters, Parameter(_FAMILIES, families, "default"))
+
+
+def _result(path: Path) -> StepResult | None:
+    try:
+        return StepResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):  # removed since: the decision says all that counts
+        return None

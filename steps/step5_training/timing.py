@@ -1,0 +1,113 @@
+"""Foresee how long work takes, from what was measured so far; all times in seconds.
+
+What it cannot know yet is None, and never a guess that looks like a measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from gpu.params import Family
+from steps.step5_training.limits import fit_limit_s, trial_limit_s
+from steps.step5_training.study import FamilyStudy
+
+# Final fits are expected to take this many times their estimate when a time budget is kept.
+RESERVE_FACTOR = 1.3
+# And so long until a fit has begun and its end is noticed.
+ROUND_S = 1.5
+
+
+class Timing:
+    """The durations of a run. deadline: of the monotonic clock, None without a time budget.
+
+    slots: devices that work at the same time. training_s: device time by family.
+    """
+
+    def __init__(
+        self,
+        studies: Mapping[Family, FamilyStudy],
+        *,
+        n_folds: int,
+        slots: int,
+        first_limit_s: float,
+        deadline: float | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.slots = slots
+        self.training_s = dict.fromkeys(studies, 0.0)
+        self._studies = studies
+        self._n_folds = n_folds
+        self._first_limit_s = first_limit_s
+        self._deadline = deadline
+        self._clock = clock
+        self._fold_s: dict[Family, list[float]] = {family: [] for family in studies}
+
+    def fold_fitted(self, family: Family, duration_s: float) -> None:
+        """A fold of a trial has taken so long."""
+        self._fold_s[family].append(duration_s)
+
+    def left_s(self, settled: Collection[Family]) -> float | None:
+        """Estimate of the time to the end; None until every family has fitted a fold.
+
+        settled: families that have their final fit, or will have none.
+        """
+        work = [self._work_left_s(family, settled) for family in self._studies]
+        if any(seconds is None for seconds in work):
+            left = None
+        else:
+            left = sum(seconds or 0.0 for seconds in work) / self.slots
+        if self._deadline is None:
+            return left
+        to_deadline = max(0.0, self._deadline - self._clock())
+        return to_deadline if left is None else min(left, to_deadline)
+
+    def trial_limit_s(self, study: FamilyStudy) -> float:
+        """When a trial is taken to hang."""
+        limit = trial_limit_s(self._fold_s[study.family], self._n_folds, self._first_limit_s)
+        # The next network may be many times larger than any before.
+        return max(limit, self._first_limit_s) if study.fused else limit
+
+    def fit_limit_s(self, family: Family) -> float:
+        """When a final fit is taken to hang, or to be too late for the time budget."""
+        left = None if self._deadline is None else self._deadline - self._clock()
+        return fit_limit_s(self._fit_s(family), left)
+
+    def urgency(self, family: Family, running: int) -> float:
+        """Most work left first; under a time budget nobody finishes, so the least served first.
+
+        running: jobs of the family that have a device now.
+        """
+        if self._deadline is None:
+            left = self._work_left_s(family, ())
+            return float("inf") if left is None else left
+        folds = self._fold_s[family]
+        trial_s = self._n_folds * sum(folds) / len(folds) if folds else 1.0
+        return -(self.training_s[family] + running * trial_s)
+
+    def only_fits_are_left(self, settled: Collection[Family]) -> bool:
+        """Whether no more than the final fits that are due still fits into the time budget."""
+        if self._deadline is None:
+            return False
+        fits = [self._fit_s(family) for family in self._studies if family not in settled]
+        rounds = -(-len(fits) // self.slots)
+        reserve = RESERVE_FACTOR * max([sum(fits) / self.slots, *fits, 0.0]) + ROUND_S * rounds
+        return self._clock() + reserve >= self._deadline
+
+    def _work_left_s(self, family: Family, settled: Collection[Family]) -> float | None:
+        study = self._studies[family]
+        if family in settled:
+            return 0.0
+        if not self._fold_s[family]:
+            return None if study.remaining else 0.0
+        # A resumed study knows its durations from the trials before.
+        walls = [trial.wall_s for trial in study.finished]
+        trial_s = sum(walls) / len(walls) if walls else 0.0
+        return study.remaining * (trial_s or self._fit_s(family)) + self._fit_s(family)
+
+    def _fit_s(self, family: Family) -> float:
+        """A final fit sees more rows than a fold; its rounds are those of the best trial."""
+        best = self._studies[family].best
+        seconds = [s.duration_s for s in best.scores] if best else self._fold_s[family]
+        if not seconds:
+            return 0.0
+        return sum(seconds) / len(seconds) * self._n_folds / max(1, self._n_folds - 1)

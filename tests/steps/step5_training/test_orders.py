@@ -1,0 +1,113 @@
+"""The orders of the moment: the policy over the parameters, seen within a second, never looser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from steps.policies import LivePolicy
+from steps.step5_training import orders as module
+from steps.step5_training.comparison import Gpus, Orders
+from steps.step5_training.orders import LOOK_EVERY_S, Desk, look
+
+FAMILIES = ("neural_net", "lightgbm")
+USUAL = Orders(persistent=True, tree_workers=3, networks=5)
+
+
+class World:
+    def __init__(self, folder):
+        self.folder, self.now = folder, 100.0
+        self.path = folder / "watcher_policies.json"
+        self.write(use_persistent_workers=True)
+        self.live = LivePolicy(self.path)
+        self.desk = Desk(self.live, folder, FAMILIES, USUAL, clock=lambda: self.now)
+
+    def write(self, **training):
+        self.path.write_text(json.dumps({"training": training}))
+
+    def later(self, seconds=LOOK_EVERY_S):
+        self.now += seconds
+        return self.desk()
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_without_a_word_in_the_policy_the_parameters_count(world):
+    assert world.desk() == USUAL
+
+
+def test_a_change_is_seen_within_a_second_and_not_looked_for_more_often(world):
+    world.desk()
+    world.write(use_persistent_workers=True, stop_after_trial=True)
+    assert world.later(LOOK_EVERY_S / 2).last is None
+    assert "stop_after_trial" in world.later(LOOK_EVERY_S / 2).last
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"tree_parallel_workers": 1}, {"tree_workers": 1}),
+        ({"tree_parallel_workers": 9}, {"tree_workers": 9}),
+        ({"tree_parallel_workers": 0}, {"tree_workers": 0}),
+        ({"n_concurrent_nn": 2}, {"networks": 2}),
+        ({"n_concurrent_nn": 0}, {"networks": 0}),
+        ({"use_gpus": False}, {"gpus": Gpus(use=False)}),
+        ({"gpus_off": ["1", "GPU-x"]}, {"gpus": Gpus(off=("1", "GPU-x"))}),
+        (
+            {"families": {"lightgbm": False, "xgboost": False}},
+            {"families_off": {"lightgbm": "switched off by policy"}},
+        ),
+    ],
+)
+def test_a_switch_in_the_policy_is_an_order(world, training, expected):
+    world.write(use_persistent_workers=True, **training)
+    assert world.desk() == replace(USUAL, **expected)
+    world.write(use_persistent_workers=True)
+    assert world.later() == USUAL
+
+
+def test_persistent_workers_need_both_the_parameter_and_the_policy(world):
+    world.write()
+    assert not world.desk().persistent
+    world.write(use_persistent_workers=True)
+    assert world.later().persistent
+    one_shot = Desk(world.live, world.folder, FAMILIES, replace(USUAL, persistent=False))
+    assert not one_shot().persistent
+
+
+def test_a_half_saved_file_leaves_the_last_orders_in_force(world):
+    world.write(use_persistent_workers=True, stop_after_trial=True)
+    assert world.desk().last
+    world.path.write_text('{"training": {"stop_after')
+    assert world.later().last
+    world.path.unlink()
+    assert world.later().last
+
+
+def test_a_halt_stands_above_everything(world):
+    world.write(use_persistent_workers=True, stop_after_trial=True)
+    (world.folder / "watcher_halt.flag").write_text("")
+    assert world.desk().stop == "watcher_halt.flag exists"
+    (world.folder / "watcher_halt.flag").unlink()
+    world.path.write_text(json.dumps({"halt": True, "halt_reason": "night"}))
+    assert world.later().stop == "halt in the policy: night"
+
+
+def test_the_watchers_word_is_heard_at_once(world, monkeypatch):
+    world.desk()
+    monkeypatch.setattr(module, "stop_requested", lambda: True)
+    assert world.desk().stop == "the watcher asked to stop"
+
+
+def test_a_look_tells_the_log_what_has_changed_once(world, caplog):
+    caplog.set_level("WARNING")
+    world.write(use_persistent_workers=True, diagnostics=False)
+    assert look(world.live).training.diagnostics is False
+    look(world.live)
+    (record,) = caplog.records
+    assert record.getMessage() == "policy changed: training.diagnostics: True -> False"

@@ -1,0 +1,148 @@
+"""What is expected of the time to come, from what was measured; no clock but a number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from steps.step5_training.timing import RESERVE_FACTOR, ROUND_S, Timing
+
+FOLDS = 5
+
+
+@dataclass
+class Study:
+    """What timing looks at in a study. walls: seconds of its finished trials; best: of a fold."""
+
+    family: str
+    trials: int = 10
+    walls: list[float] = field(default_factory=list)
+    best_fold_s: float | None = None
+    fused: bool = False
+
+    @property
+    def finished(self):
+        return [SimpleNamespace(wall_s=wall) for wall in self.walls]
+
+    @property
+    def remaining(self):
+        return self.trials - len(self.walls)
+
+    @property
+    def best(self):
+        if self.best_fold_s is None:
+            return None
+        score = SimpleNamespace(duration_s=self.best_fold_s)
+        return SimpleNamespace(scores=[score] * FOLDS)
+
+
+def timing(*studies, slots=2, deadline=None, now=0.0):
+    return Timing(
+        {study.family: study for study in studies},
+        n_folds=FOLDS,
+        slots=slots,
+        first_limit_s=600.0,
+        deadline=deadline,
+        clock=lambda: now,
+    )
+
+
+def test_nothing_is_foreseen_before_every_family_has_fitted_a_fold():
+    times = timing(Study("lightgbm"), Study("xgboost"))
+    times.fold_fitted("lightgbm", 1.0)
+    assert times.left_s(()) is None
+    times.fold_fitted("xgboost", 1.0)
+    assert times.left_s(()) > 0
+
+
+def test_the_time_left_counts_trials_and_fits_over_the_slots():
+    times = timing(Study("lightgbm", walls=[4.0, 6.0], best_fold_s=1.0))
+    times.fold_fitted("lightgbm", 1.0)
+    # Eight trials of 5 s, and a fit of a fold that is five fourths as large, on two slots.
+    assert times.left_s(()) == pytest.approx((8 * 5.0 + 1.25) / 2)
+    assert times.left_s(("lightgbm",)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fused", "fold_s", "limit"),
+    [
+        (False, None, 600.0),
+        (False, 0.1, 60.0 + 20 * FOLDS * 0.1),
+        # The next network may be much larger, so the first limit stays the least.
+        (True, None, 600.0),
+        (True, 0.1, 600.0),
+        (True, 50.0, 60.0 + 20 * FOLDS * 50.0),
+    ],
+)
+def test_the_first_limit_is_a_floor_for_networks_only(fused, fold_s, limit):
+    study = Study("neural_net", fused=fused)
+    times = timing(study)
+    if fold_s is not None:
+        times.fold_fitted("neural_net", fold_s)
+    assert times.trial_limit_s(study) == pytest.approx(limit)
+
+
+def test_a_family_of_which_nothing_is_known_is_the_most_urgent():
+    times = timing(Study("lightgbm"), Study("xgboost"))
+    times.fold_fitted("lightgbm", 100.0)
+    assert times.urgency("xgboost", 0) == math.inf > times.urgency("lightgbm", 0)
+
+
+def test_a_resumed_study_is_as_urgent_as_its_earlier_trials_say():
+    """One new fold says that it is the family with most work left by what was done before."""
+    slow = Study("catboost", walls=[60.0] * 5)
+    fast = Study("lightgbm", walls=[1.0] * 2)
+    times = timing(slow, fast)
+    for family in ("catboost", "lightgbm"):
+        times.fold_fitted(family, 0.5)
+    assert times.urgency("catboost", 0) > times.urgency("lightgbm", 0)
+    assert times.urgency("catboost", 0) >= 5 * 60.0
+
+
+def test_a_resumed_study_without_trials_left_waits_for_nothing():
+    done = Study("lightgbm", trials=3, walls=[1.0] * 3, best_fold_s=2.0)
+    other = Study("xgboost")
+    times = timing(done, other)
+    times.fold_fitted("xgboost", 1.0)
+    assert times.left_s(()) is not None
+
+
+def test_under_a_time_budget_the_least_served_family_goes_first():
+    times = timing(Study("lightgbm"), Study("xgboost"), deadline=100.0)
+    times.fold_fitted("lightgbm", 1.0)
+    times.training_s["lightgbm"] = 10.0
+    assert times.urgency("xgboost", 0) > times.urgency("lightgbm", 0)
+    # Three that run count as served.
+    assert times.urgency("xgboost", 11) < times.urgency("lightgbm", 0)
+
+
+def test_the_reserve_is_for_the_fits_that_are_due():
+    families = [Study(name, best_fold_s=8.0) for name in ("lightgbm", "xgboost", "catboost")]
+    fit = 8.0 * FOLDS / (FOLDS - 1)
+    two_rounds = RESERVE_FACTOR * 1.5 * fit + 2 * ROUND_S
+    assert timing(*families, deadline=two_rounds).only_fits_are_left(())
+    assert not timing(*families, deadline=two_rounds + 0.1).only_fits_are_left(())
+
+
+def test_a_family_that_is_switched_off_has_no_share_in_the_reserve():
+    families = [Study(name, best_fold_s=8.0) for name in ("lightgbm", "xgboost", "catboost")]
+    one = RESERVE_FACTOR * 8.0 * FOLDS / (FOLDS - 1) + ROUND_S
+    settled = {"xgboost", "catboost"}
+    assert timing(*families, deadline=one).only_fits_are_left(settled)
+    assert not timing(*families, deadline=one + 0.1).only_fits_are_left(settled)
+    assert timing(*families, deadline=one + 0.1).only_fits_are_left(())
+
+
+def test_without_a_time_budget_the_search_is_never_ended():
+    assert not timing(Study("lightgbm"), now=10.0**9).only_fits_are_left(())
+
+
+def test_a_late_fit_is_waited_for_a_little_and_a_fit_without_budget_for_long():
+    study = Study("lightgbm", best_fold_s=8.0)
+    fit = 8.0 * FOLDS / (FOLDS - 1)
+    assert timing(study).fit_limit_s("lightgbm") == pytest.approx(60.0 + 20 * fit)
+    late = timing(study, deadline=5.0).fit_limit_s("lightgbm")
+    assert late == pytest.approx(10.0 + 3 * fit)

@@ -1,0 +1,135 @@
+"""Versions are published whole or not at all, and only if they are what was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from steps.artifacts import (
+    SIDECAR,
+    VERSIONS_KEPT,
+    ArtifactError,
+    Sidecar,
+    feature_schema_hash,
+    keep_last_versions,
+    open_artifact,
+    publish,
+    publish_version,
+    version_folder,
+    version_in_force,
+    write_sidecar,
+)
+from steps.contract import Estimate, Scores, Signal
+
+AGENT = "reinforcement"
+
+
+def scores(r2):
+    return Scores(r2=Estimate(value=r2), rmse=Estimate(value=1.0), mae=Estimate(value=1.0))
+
+
+def lay_out(workspace: Path, run_id: str, text: str = "model", r2: float = 0.5) -> Path:
+    """A version with one family, and its two files at the top."""
+    folder = version_folder(workspace, AGENT, run_id, 1)
+    for place in (folder / "lightgbm", folder):
+        place.mkdir(exist_ok=True)
+        (place / "best_model.txt").write_text(text)
+        write_sidecar(
+            Sidecar(
+                run_id=run_id,
+                created_at=datetime(2026, 1, 1, tzinfo=UTC),
+                model_type="lightgbm",
+                checkpoint_path=str(
+                    Path("models") / AGENT / place.relative_to(folder) / "best_model.txt"
+                ),
+                checkpoint_format="txt",
+                checkpoint_sha256=hashlib.sha256(text.encode()).hexdigest(),
+                target="price",
+                feature_names=("size",),
+                feature_schema_hash=feature_schema_hash(("size",)),
+                preprocessing={},
+                params={},
+                rounds=1,
+                versions={},
+                metrics={"cv": scores(r2), "holdout": scores(r2)},
+                signal=Signal(verdict="strong", reasons=()),
+            ),
+            place,
+        )
+    return folder
+
+
+def shown(workspace, folder):
+    return str(folder.relative_to(workspace))
+
+
+def in_force(workspace):
+    return open_artifact(workspace, workspace / "models" / AGENT / SIDECAR).sidecar.run_id
+
+
+def test_a_version_that_waits_is_put_in_force_after_its_hashes_were_checked(tmp_path):
+    publish(tmp_path, AGENT, lay_out(tmp_path, "old"))
+    waiting = lay_out(tmp_path, "new", text="another model")
+    assert in_force(tmp_path) == "old"
+    assert publish_version(tmp_path, AGENT, shown(tmp_path, waiting)).run_id == "new"
+    assert in_force(tmp_path) == "new"
+    assert version_in_force(tmp_path, AGENT) == Path("models/.versions/new")
+    # Asked again, as after a lost answer, it stays.
+    publish_version(tmp_path, AGENT, shown(tmp_path, waiting))
+    assert in_force(tmp_path) == "new"
+
+
+@pytest.mark.parametrize("place", ["", "lightgbm"])
+def test_a_version_with_a_changed_checkpoint_is_refused_and_the_old_one_stays(tmp_path, place):
+    publish(tmp_path, AGENT, lay_out(tmp_path, "old"))
+    waiting = lay_out(tmp_path, "new")
+    (waiting / place / "best_model.txt").write_text("tampered")
+    with pytest.raises(ArtifactError, match="not the one that was trained"):
+        publish_version(tmp_path, AGENT, shown(tmp_path, waiting))
+    assert in_force(tmp_path) == "old"
+
+
+def test_a_version_without_a_winner_is_refused(tmp_path):
+    waiting = lay_out(tmp_path, "new")
+    (waiting / SIDECAR).unlink()
+    with pytest.raises(ArtifactError, match="no such sidecar"):
+        publish_version(tmp_path, AGENT, shown(tmp_path, waiting))
+    assert not (tmp_path / "models" / AGENT).exists()
+
+
+def test_models_of_another_agent_are_refused(tmp_path):
+    waiting = lay_out(tmp_path, "new")
+    with pytest.raises(ArtifactError, match="wanted a file in models/scorer"):
+        publish_version(tmp_path, "scorer", shown(tmp_path, waiting))
+
+
+@pytest.mark.parametrize(
+    "way", ["gone", "models", "models/.versions", "models/.versions/..", "../x"]
+)
+def test_what_is_no_version_folder_is_refused(tmp_path, way):
+    lay_out(tmp_path, "new")
+    with pytest.raises(ArtifactError, match="wanted a version folder"):
+        publish_version(tmp_path, AGENT, way)
+
+
+def test_a_link_among_the_versions_is_refused(tmp_path):
+    waiting = lay_out(tmp_path, "new")
+    (waiting.parent / "link").symlink_to(waiting, target_is_directory=True)
+    with pytest.raises(ArtifactError, match="wanted a version folder"):
+        publish_version(tmp_path, AGENT, "models/.versions/link")
+
+
+def test_of_many_versions_that_wait_the_last_are_kept_and_the_one_in_force(tmp_path):
+    publish(tmp_path, AGENT, lay_out(tmp_path, "in-force"))
+    for number in range(VERSIONS_KEPT + 3):
+        folder = lay_out(tmp_path, f"waits-{number}")
+        os.utime(folder, (1000 + number, 1000 + number))
+        keep_last_versions(tmp_path, AGENT, folder)
+    left = {path.name for path in (tmp_path / "models" / ".versions").iterdir()}
+    # One is the newest that waits, one is in force; the others are the youngest of the rest.
+    assert left == {"in-force", "waits-7", "waits-6", "waits-5", "waits-4"}
+    assert in_force(tmp_path) == "in-force"
