@@ -66,6 +66,8 @@ def status_document(status: Status) -> dict[str, Any]:
             "ended_at": run.ended_at.isoformat() if run.ended_at else None,
             "message": run.message,
             "watcher": run.watcher.model_dump(mode="json"),
+            "resumed": run.resumed,
+            "waits_for": list(run.waits_for),
             "attempts": [_attempt(attempt) for attempt in run.attempts],
             "decisions": list(run.decisions),
             "events": list(run.events),

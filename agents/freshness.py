@@ -85,7 +85,8 @@ class Success:
     problem: str = ""
 
     def __str__(self) -> str:
-        return f"run {self.run_id}, attempt {self.attempt} ({self.recorded_at})"
+        when = self.recorded_at[:16].replace("T", " ")
+        return f"run {self.run_id} ({when})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,21 @@ def approval_needed(run: Run, planned: PlannedStep) -> Decision | None:
     return _waiting(run.run_id, f"to {what}", "the policy names it in approvals.before_steps")
 
 
+def still_waiting(run: Run, step: int) -> Decision | None:
+    """The stop of a resumed run whose question about this step nobody has answered yet."""
+    for asked in run.ledger.approvals(run.run_id):
+        if asked["step"] == step and asked["approved_at"] is None:
+            return _waiting(run.run_id, f"to {asked['what']}", "nobody has given it yet")
+    return None
+
+
+def ask_to_retry(run: Run, step: int, attempts: int, decision: Decision) -> Decision:
+    """A person decides whether a step whose budgets are used up is tried once more."""
+    what = f"try step {step} again, after {attempts} attempts"
+    run.ledger.approval_asked(run.run_id, step, what)
+    return _waiting(run.run_id, f"to {what}", decision.reason)
+
+
 def publication_needed(run: Run, attempted: Attempted) -> Decision | None:
     """The stop after a step whose new models wait for an approval; None: nothing waits."""
     awaiting = attempted.result.awaiting if attempted.result else None
@@ -81,7 +96,7 @@ def approve(workspace: Workspace, run_id: str, note: str, now: Callable[[], date
 
 
 def _waiting(run_id: str, what: str, why: str) -> Decision:
-    reason = f"waits for approval {what}: {why}; `watcher --approve {run_id}`"
+    reason = f"waits for approval {what}: {why}; `watcher --approve {run_id}` gives it"
     return Decision("stop", reason, ExitCode.WAITING_FOR_APPROVAL)
 
 

@@ -75,9 +75,8 @@ class Recall:
                 self._run.run_id, "runs", f"step {step} runs: {freshness.sentence}"
             )
             return None
-        reason = f"step {step} is skipped: {freshness.sentence}"
         evidence = {"since": row["run_id"], "attempt": row["attempt"]}
-        decision = Decision("skip", reason)
+        decision = Decision("skip", freshness.sentence)
         folder = self._workspace.attempt_folder(row["run_id"], f"step{step}", row["attempt"])
         return Fresh(decision, evidence, _result(folder / RESULT_FILE))
 

@@ -81,7 +81,7 @@ def rule_key(rule: Remedy) -> str:
     said = {
         key: value
         for key, value in content.items()
-        if value is not None or (key == "set" and key in rule.model_fields_set)
+        if value is not None or (key == "set" and rule.sets)
     }
     return json.dumps(said, sort_keys=True)
 
@@ -120,7 +120,7 @@ def _apply(
     if has_secret(before, name) or has_secret(rule.set, name):
         # What a retry changes is told in the ledger and on screens.
         return _Unfit(f"{name} holds a secret; no rule changes it")
-    value = rule.set if _sets(rule) else _calculated(rule, bound, before)
+    value = rule.set if rule.sets else _calculated(rule, bound, before)
     if isinstance(value, _Unfit):
         return value
     try:
@@ -131,10 +131,6 @@ def _apply(
         return _Unfit(f"{name} is {shown(before)} and would stay so")
     because = f"{rule.finding}: {name} {shown(after)} instead of {shown(before)}"
     return Change(rule_key=key, parameter=name, before=before, after=after, because=because)
-
-
-def _sets(rule: Remedy) -> bool:
-    return rule.multiply is None and rule.add is None
 
 
 def _calculated(rule: Remedy, bound: Bound, before: Any) -> int | float | _Unfit:

@@ -28,8 +28,8 @@ from agents.notify import (
 )
 from agents.obstacles import refuse_if_halted
 from agents.resume import Resumption
-from agents.secrets import secrets_in
-from agents.views.run_view import RunView
+from agents.secrets import mask_text, secrets_in
+from agents.views.run_view import Level, RunView
 from agents.watch import Watch
 from agents.workspace import Workspace
 from steps.contract import ExitCode, Progress, StepResult
@@ -117,13 +117,14 @@ class Run:
         self.tried = resumption.tried if resumption is not None else Tried()
         self.watch = Watch(around.workspace, around.live, interrupts, self)
         self.facts = RunFacts.here(self.run_id, around.workspace.root.name)
-        self._secrets: set[str] = set()
+        self._secrets: set[str] = set()  # grows with each attempt; the notifier reads it too
         self.notifier = Notifier(lambda: self.watch.policy.notify, self.note, secrets=self._secrets)
 
-    def note(self, code: str, message: str) -> None:
-        """Say something to the people and to the ledger."""
+    def note(self, code: str, message: str, level: Level = "warning") -> None:
+        """Say something to the people and to the ledger, without the secrets known so far."""
+        message = mask_text(message, self._secrets)
         self.events.append((code, message))
-        self.around.view.say(message)
+        self.around.view.say(message, level)
         try:
             self.ledger.event(self.run_id, code, message)
         except LedgerError as error:
@@ -213,8 +214,8 @@ def in_run(
 def _start(run: Run, kind: str, request: dict[str, Any], holder: Holder) -> None:
     watcher = holder.model_dump_json()
     if run.resumption is not None:
-        run.ledger.run_resumed(run.run_id, watcher)
-        run.note("resumed", f"going on with run {run.run_id}, which {run.resumption.ended}")
+        run.ledger.run_resumed(run.run_id, watcher, request)
+        run.note("resumed", f"going on with run {run.run_id}, which {run.resumption.ended}", "info")
     else:
         run.ledger.run_started(run.run_id, kind, request, watcher, agents.__version__)
     if not run.around.workspace.own_policy_file.exists():

@@ -11,7 +11,7 @@ from typing import Any
 from agents.attempt import Attempted, AttemptSpec
 from agents.decide import Decision, decide
 from agents.durations import words
-from agents.gates import approval_needed, publication_needed
+from agents.gates import approval_needed, ask_to_retry, publication_needed, still_waiting
 from agents.inputs import find_inputs, require_inputs
 from agents.obstacles import obstacles
 from agents.parameters import changed
@@ -101,10 +101,11 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
         if not attempts:
             if fresh is not None:
                 run.ledger.decided(run.run_id, step, made, fresh.decision, fresh.evidence)
-                run.note("skipped", fresh.decision.reason)
+                run.note("skipped", f"step {step} is skipped: {fresh.decision.reason}", "info")
                 return report(fresh.decision, earlier=fresh.result)
-            stop = approval_needed(run, planned)
+            stop = still_waiting(run, step) or approval_needed(run, planned)
             if stop is not None:
+                run.ledger.decided(run.run_id, step, made + 1, stop, {})
                 return report(stop)
             _preflight(run, planned, inputs)
         made += 1
@@ -121,6 +122,8 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
         )
         if attempted.verdict.outcome == "halted" and run.watch.halt:
             decision = replace(decision, reason=f"{decision.reason} ({run.watch.halt})")
+        if decision.exit_code == ExitCode.WAITING_FOR_APPROVAL:
+            decision = ask_to_retry(run, step, made, decision)
         if decision.action == "next":
             recall.succeeded(planned, attempted)
             decision = publication_needed(run, attempted) or decision

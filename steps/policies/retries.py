@@ -32,13 +32,17 @@ class Remedy(Section):
 
     @model_validator(mode="after")
     def _one_change(self) -> Self:
-        ways = {"multiply", "add", "set"}
-        given = self.model_fields_set & ways
-        if len(given) != 1:
-            raise ValueError(
-                f"must have exactly one of multiply, add and set, got {len(given)} of them"
-            )
+        given = [name for name in ("multiply", "add", "set") if getattr(self, name) is not None]
+        # null is a value that a rule may set, and what keys that are not given are written as.
+        if len(given) != 1 and (given or "set" not in self.model_fields_set):
+            got = " and ".join(given) or "none"
+            raise ValueError(f"must have exactly one of multiply, add and set, got {got}")
         return self
+
+    @property
+    def sets(self) -> bool:
+        """Whether the rule sets a value; else it calculates one from the value before."""
+        return self.multiply is None and self.add is None
 
 
 _REMEDIES = (
@@ -85,6 +89,6 @@ class RetriesPolicy(Section):
     )
     when_used_up: Literal["fail", "ask"] = key(
         "fail",
-        "fail: the run ends with exit code 1; ask: with 11, for a person to decide.",
+        "fail: the run ends with exit code 1 or 124; ask: with 11, an approval tries once more.",
         "when an attempt has failed",
     )

@@ -135,11 +135,18 @@ def test_a_critical_winner_that_no_rule_answers_ends_the_run(act, folder):
     assert "no rule of retries.remedies applies" in answer.document["message"]
 
 
-def test_used_up_budgets_wait_for_a_person_where_the_policy_says_so(act, folder):
+def test_used_up_budgets_wait_for_a_person_where_the_policy_says_so(act, watcher, folder):
     folder.policy(retries={**RETRIES, "max_per_step": 1, "when_used_up": "ask"})
     answer = act("fail")
     assert answer.code == ExitCode.WAITING_FOR_APPROVAL
     assert answer.document["status"] == "waiting"
+    assert "retries.max_per_step is 1" in answer.document["message"]
+    again = ("--run-pipeline", "--resume", "--json")
+    assert watcher(*again).code == ExitCode.WAITING_FOR_APPROVAL
+    assert len(folder.attempts) == 2
+    assert watcher("--approve", "last").code == ExitCode.DONE
+    assert watcher(*again).code == ExitCode.WAITING_FOR_APPROVAL
+    assert len(folder.attempts) == 3
 
 
 # --- success conditions -----------------------------------------------------------------------

@@ -114,6 +114,13 @@ def test_a_remedy_is_one_change_of_one_parameter(rule, told):
         parse_policy(text, "watcher_policies.json")
 
 
+def test_a_policy_survives_the_way_to_a_step_and_back():
+    rules = [{"finding": "timeout", "parameter": "trials", "set": None}]
+    policy = Policy.model_validate({"retries": {"remedies": rules}})
+    for each in (Policy(), policy):
+        assert Policy.model_validate(each.model_dump(mode="json", by_alias=True)) == each
+
+
 @pytest.mark.parametrize("root", ["data", "/data/../etc", ""])
 def test_a_root_that_may_be_read_is_an_absolute_folder(root):
     with pytest.raises(PolicyError, match="allowed_roots"):

@@ -1,4 +1,4 @@
-"""A prediction obeys as a search does: it leaves a GPU that is switched off, and stops when told."""
+"""A prediction obeys as a search does: it leaves a switched-off GPU, and stops when told."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def test_a_gpu_that_is_off_from_the_start_is_not_used(pool):
 
 def test_a_halt_ends_a_prediction_with_its_reason(pool):
     desk = Desk(Orders(), Orders(stop="watcher_halt.flag exists"))
-    with pytest.raises(StepRefused, match="halt.flag") as caught:
+    with pytest.raises(StepRefused, match="halt") as caught:
         _outcome(pool, JOB, desk, table_mib=1.0)
     assert caught.value.kind == "blocked"
