@@ -67,6 +67,7 @@ class Attempted:
             "outcome": self.verdict.outcome,
             "severity": self.verdict.severity,
             "message": self.verdict.message,
+            "findings": list(self.verdict.findings),
             "issues": [{"code": i.code, "message": i.message} for i in self.verdict.issues],
             "exit_code": self.ending.exit_code,
             "signal": self.ending.signal,

@@ -140,8 +140,6 @@ def _calculated(rule: Remedy, bound: Bound, before: Any) -> int | float | _Unfit
     start_value = before if before else rule.when_unset
     if start_value is None:
         return _Unfit(f"{rule.parameter} is {shown(before)} and the rule has no when_unset")
-    if not all(math.isfinite(x or 0.0) for x in (rule.multiply, rule.add, rule.when_unset)):
-        return _Unfit("its numbers must be finite")
     start = _exact(start_value)
     if rule.multiply is not None:
         wanted = start * _exact(rule.multiply)

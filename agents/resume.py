@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from agents.decide import Tried
 from agents.errors import ParameterError, UsageError
@@ -28,7 +29,8 @@ _ENDED = {
 class Resumption:
     """A run to go on with. ended: how it ended, in words; start, end: its range of steps.
 
-    attempts: attempts made so far, by step. tried: the retries so far, whose changes stay.
+    attempts: attempts made so far, by step. tried: the retries so far, whose changes stay, except
+    of the parameters that a person gives now.
     """
 
     run_id: str
@@ -38,6 +40,12 @@ class Resumption:
     given: Given
     attempts: Mapping[int, int]
     tried: Tried
+    given_now: frozenset[str] = frozenset()
+
+    def changes(self, step: int) -> dict[str, Any]:
+        """What retries have changed in a step's parameters and nobody has given anew."""
+        changes = self.tried.changes(step).items()
+        return {name: value for name, value in changes if name not in self.given_now}
 
 
 def find_resumable(workspace: Workspace, now: Callable[[], datetime]) -> Resumption:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from agents.attempt import Attempted, AttemptSpec
+from agents.bounds import check_value
 from agents.decide import Decision, decide
 from agents.durations import words
 from agents.gates import approval_needed, ask_to_retry, publication_needed, still_waiting
@@ -78,7 +79,7 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
     earlier = run.resumption
     made = earlier.attempts.get(step, 0) if earlier else 0
     asked = planned
-    planned = replace(planned, parameters=changed(planned.parameters, run.tried.changes(step)))
+    planned = _changed(planned, earlier.changes(step) if earlier else {})
     attempts: list[Attempted] = []
 
     def report(decision: Decision, **more: Any) -> StepReport:
@@ -135,9 +136,19 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
         if decision.action != "retry":
             return report(decision)
         run.tried = run.tried.after(decision)
-        planned = replace(planned, parameters=changed(planned.parameters, decision.changes))
+        planned = _changed(planned, decision.changes)
         run.note("retry", f"{decision.reason}, in {words(decision.wait_s)}")
         _pause(run, decision.wait_s)
+
+
+def _changed(planned: PlannedStep, changes: Mapping[str, Any]) -> PlannedStep:
+    """The step with what retries have changed; raises ParameterError for a bound that has moved."""
+    bounds = planned.manifest.parameter_bounds
+    for name, value in changes.items():
+        if name in bounds:
+            where = f"{planned.manifest.file_name}: {name}, as an earlier retry has changed it"
+            check_value(where, bounds[name], value)
+    return replace(planned, parameters=changed(planned.parameters, changes))
 
 
 def _preflight(run: Run, planned: PlannedStep, inputs: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from agents.answer import Answer
@@ -90,6 +91,7 @@ def _plan(
     resumption = None
     if flags.resume:
         resumption = find_resumable(around.workspace, around.now)
+        resumption = replace(resumption, given_now=frozenset(given.values))
         given = overlaid(resumption.given, given)
         start, end = resumption.start, resumption.end
     manifests = manifest_reader(around.workspace, packages)()

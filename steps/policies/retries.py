@@ -22,11 +22,13 @@ class Remedy(Section):
         description="An outcome (timeout, out_of_memory) or the code of a finding (dead_units)."
     )
     parameter: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    multiply: Annotated[float, Field(gt=0)] | None = None
-    add: float | None = None
+    multiply: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    add: Annotated[float, Field(allow_inf_nan=False)] | None = None
     set: JsonValue = None
     when_unset: float | None = Field(
-        default=None, description="The value to change where the parameter is null or 0."
+        default=None,
+        allow_inf_nan=False,
+        description="The value to change where the parameter is null or 0.",
     )
     step: Step | None = Field(default=None, description="Only this step; null: any.")
 
@@ -49,9 +51,12 @@ _REMEDIES = (
     Remedy(finding="timeout", parameter="trials", multiply=0.5),
     Remedy(finding="out_of_memory", parameter="n_concurrent_nn", multiply=0.5, when_unset=8),
     Remedy(finding="out_of_memory", parameter="slots", multiply=0.5, when_unset=2),
-    Remedy(finding="diverged", parameter="max_learning_rate", multiply=0.3),
-    Remedy(finding="exploding_gradients", parameter="max_learning_rate", multiply=0.3),
+    Remedy(finding="diverged", parameter="max_learning_rate", multiply=0.3, when_unset=0.01),
+    Remedy(
+        finding="exploding_gradients", parameter="max_learning_rate", multiply=0.3, when_unset=0.01
+    ),
     Remedy(finding="dead_units", parameter="use_leaky_relu", set=True),
+    Remedy(finding="dead_units", parameter="max_learning_rate", multiply=0.3, when_unset=0.01),
     Remedy(finding="vanishing_gradients", parameter="use_leaky_relu", set=True),
 )
 

@@ -246,6 +246,27 @@ def test_resume_after_used_up_retries_goes_on_with_what_they_had_changed(act, wa
     assert params_of(folder.attempts[-1])["trials"] == 10
 
 
+def test_what_a_person_gives_now_goes_over_what_retries_had_changed(act, watcher, folder):
+    rules = [{"finding": "out_of_memory", "parameter": "trials", "multiply": 0.5}]
+    folder.policy(retries={**RETRIES, "max_per_step": 1, "remedies": rules})
+    act("memory")
+    params = '{"act": "complete", "trials": 15}'
+    assert watcher("--run-pipeline", "--resume", "--params", params).code == ExitCode.DONE
+    assert params_of(folder.attempts[-1])["trials"] == 15
+
+
+def test_a_change_that_the_manifest_no_longer_allows_is_a_usage_error(act, watcher, folder):
+    rules = [{"finding": "out_of_memory", "parameter": "trials", "multiply": 0.5}]
+    folder.policy(retries={**RETRIES, "max_per_step": 1, "remedies": rules})
+    act("memory")
+    bounds = {"act": {"type": "string", "default": "complete"}}
+    bounds["trials"] = {"type": "integer", "min": 15, "default": 20}
+    folder.manifest(parameter_bounds=bounds)
+    answer = watcher("--run-pipeline", "--resume", "--json")
+    assert answer.code == ExitCode.USAGE
+    assert "as an earlier retry has changed it" in answer.document["message"]
+
+
 def test_resume_skips_the_steps_that_are_done(act, watcher, folder):
     folder.manifest("later", step=6, agent_name="later", default_params={"act": "bad_input"})
     folder.manifest()

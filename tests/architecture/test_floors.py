@@ -71,7 +71,7 @@ def test_the_shared_floor_is_light(module):
     assert {name.split(".")[0] for name in imports(path)} <= light
 
 
-@pytest.mark.parametrize("module", ["health", "decide", "plan"])
+@pytest.mark.parametrize("module", ["health", "decide", "plan", "remedies", "freshness"])
 def test_the_pure_modules_touch_neither_clock_nor_disk(module):
     impure = {"time", "datetime", "os", "pathlib", "subprocess", "random", "sqlite3", "io"}
     names = {name.split(".")[0] for name in imports(ROOT / "agents" / f"{module}.py")}

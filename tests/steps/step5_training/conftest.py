@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.storages import InMemoryStorage
 
 from gpu.host import devices
 from gpu.host.devices import Detection, cpu_slots
@@ -29,7 +30,6 @@ from steps.step5_training.identity import search_identity
 from steps.step5_training.placement import Placement
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings
-from steps.step5_training.storage import open_storage
 from steps.step5_training.studies import open_study
 
 SIZE = DataSize(
@@ -188,6 +188,9 @@ def machine(monkeypatch):
 
 @pytest.fixture
 def world(tmp_path, machine):
+    # What storages on a disk keep is tested with the studies; here they would only be slow.
+    storage = InMemoryStorage()
+
     def build(
         slots=2,
         seed=0,
@@ -205,7 +208,6 @@ def world(tmp_path, machine):
         settings = Settings(trials=trials, resume=run == "resumed", slots=slots)
         place = Placement(settings, families, SIZE, allowed)
         pool = FakePool(clock, place.plan.devices, seed, **pool_options)
-        storage = open_storage("sqlite", tmp_path / "studies")
         studies = {}
         for family in families:
             space = SPECS[family].search_space(settings, 1000)
