@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from agents.attempt import Attempted
 from agents.decide import Decision
 from agents.errors import UsageError, WorkspaceError
-from agents.fingerprints import CACHE_FILE, Fingerprints
 from agents.halt import person
 from agents.ledger import Ledger
 from agents.lock import only_watcher
 from agents.plan import PlannedStep
+from agents.recall.fingerprints import CACHE_FILE, Fingerprints
+from agents.recall.step_facts import facts_published
 from agents.run import Run
-from agents.step_facts import facts_published
 from agents.workspace import Workspace
 from steps.artifacts import ArtifactError, publish_version
 from steps.contract import RESULT_FILE, Awaiting, ExitCode, StepResult

@@ -17,7 +17,7 @@ from agents.errors import LedgerError, WatcherError
 from agents.interrupts import Interrupts
 from agents.ledger import Ledger
 from agents.lock import Holder, only_watcher
-from agents.notify import (
+from agents.notify.notifier import (
     Notifier,
     RunFacts,
     family_skipped,

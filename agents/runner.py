@@ -18,7 +18,7 @@ from agents.obstacles import obstacles
 from agents.parameters import changed
 from agents.plan import Plan, PlannedStep
 from agents.preflight import cautions, check_inputs, gpu_names
-from agents.recall import HashingStopped, Recall
+from agents.recall.recall import HashingStopped, Recall
 from agents.resume import Resumption
 from agents.run import Run, RunReport, StepReport, Surroundings, in_run
 from agents.step_process import TICK_S

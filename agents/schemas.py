@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from agents.manifests import Manifest
-from agents.policy_keys import policy_table
+from agents.reports.policy_keys import policy_table
 from agents.workspace import IMPORT_ROOT
 from steps.files import write_text_atomic
 from steps.policies import Policy

@@ -25,10 +25,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from agents.explain import explain
-from agents.history import gather_history
 from agents.ledger import Ledger
-from agents.status import gather_status
+from agents.reports.explain import explain
+from agents.reports.history import gather_history
+from agents.reports.status import gather_status
 from agents.workspace import Workspace
 from benchmarks.figures import markdown
 from benchmarks.ledger_rows import STEPS, make_workspace

@@ -16,8 +16,8 @@ from steps.contract import ExitCode
 
 def status(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     """What runs, or what ran last, and what to do next."""
-    from agents.documents import status_document
-    from agents.status import gather_status
+    from agents.reports.documents import status_document
+    from agents.reports.status import gather_status
     from agents.views.status_view import show_status
 
     workspace = Workspace.open(flags.workspace)
@@ -31,7 +31,7 @@ def status(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
 
 def history(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
     """The runs there were."""
-    from agents.history import gather_history, history_document
+    from agents.reports.history import gather_history, history_document
     from agents.views.history_view import show_history
 
     workspace = Workspace.open(flags.workspace)
@@ -43,8 +43,8 @@ def history(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
 
 def explain(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
     """Why a run went as it did."""
-    from agents.explain import explain as explain_run
     from agents.ledger import Ledger
+    from agents.reports.explain import explain as explain_run
     from agents.views.explain_view import explanation_document, show_explanation
 
     workspace = Workspace.open(flags.workspace)
@@ -61,7 +61,7 @@ def explain(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
 
 def evaluate(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     """Judge a file; the exit code is that of the decision which would follow."""
-    from agents.evaluate import evaluate as evaluate_file
+    from agents.reports.evaluate import evaluate as evaluate_file
     from agents.views.evaluate_view import evaluation_document, show_evaluation
 
     workspace = Workspace.open(flags.workspace)
@@ -77,7 +77,7 @@ def evaluate(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
 
 def doctor(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     """Could a run start here; what will run where."""
-    from agents.doctor import examine
+    from agents.reports.doctor import examine
     from agents.views.doctor_view import show_examination
 
     workspace = Workspace.open(flags.workspace)
@@ -94,7 +94,7 @@ def doctor(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
 
 def policies_check(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
     """Check the policy file, and show what is in force; raises PolicyError."""
-    from agents.policy_keys import policy_values
+    from agents.reports.policy_keys import policy_values
     from agents.views.policy_view import show_policy
 
     workspace = Workspace.open(flags.workspace)

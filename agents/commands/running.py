@@ -9,11 +9,11 @@ from functools import partial
 
 from agents.answer import Answer
 from agents.commands.surroundings import manifest_reader, surroundings
-from agents.documents import run_document
 from agents.inputs import FoundInput
 from agents.ledger import Ledger
 from agents.parameters import given_params
 from agents.plan import Plan, PlannedStep, plan_steps
+from agents.reports.documents import run_document
 from agents.resume import find_resumable, overlaid
 from agents.run import RunReport, Surroundings
 from agents.runner import Wishes, run_pipeline
@@ -46,8 +46,8 @@ def predict(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
 
 def daemon(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     """Stay, and run the pipeline again and again."""
-    from agents.daemon import Daemon, EndOnSignal, jitters, parse_every
-    from agents.watched_files import WatchedFile, WatchedFiles, watched_path
+    from agents.daemon.loop import Daemon, EndOnSignal, jitters, parse_every
+    from agents.daemon.watched_files import WatchedFile, WatchedFiles, watched_path
 
     workspace = Workspace.open(flags.workspace)
     around = surroundings(flags, workspace)
@@ -131,9 +131,9 @@ def _would(
     step: PlannedStep, found: Sequence[FoundInput], around: Surroundings, wishes: Wishes
 ) -> str:
     """Whether a run would run the step or skip it, and why; changes nothing on the disk."""
-    from agents.fingerprints import CACHE_FILE, Fingerprints
-    from agents.recall import depended_on
-    from agents.step_facts import ask_freshness
+    from agents.recall.fingerprints import CACHE_FILE, Fingerprints
+    from agents.recall.recall import depended_on
+    from agents.recall.step_facts import ask_freshness
 
     ledger_file = around.workspace.ledger_file
     missing = [item.spec.name for item in found if item.path is None and item.spec.required]

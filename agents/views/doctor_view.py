@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from agents.doctor import DeviceState, Examination, Memory
+from agents.reports.doctor import DeviceState, Examination, Memory
 from agents.views.screen import bullets, heading, mark, pairs, plain_table
 
 

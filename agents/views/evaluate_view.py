@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from agents.evaluate import Evaluation
+from agents.reports.evaluate import Evaluation
 from agents.secrets import mask, mask_text
 from agents.views.screen import SEVERITY_STYLE, bullets, first_line, heading, mark, pairs
 

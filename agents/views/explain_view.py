@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from agents.decided import Decided
 from agents.durations import words
-from agents.explain import (
+from agents.reports.decided import Decided
+from agents.reports.explain import (
     ExplainedAttempt,
     ExplainedStep,
     Explanation,

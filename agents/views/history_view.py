@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.durations import words
-from agents.history import History, PastRun
+from agents.reports.history import History, PastRun
 from agents.views.screen import STATE_STYLE, plain_table
 
 _MESSAGE_CHARACTERS = 100

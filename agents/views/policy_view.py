@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from agents.policy_keys import PolicyKey
+from agents.reports.policy_keys import PolicyKey
 from agents.views.screen import plain_table
 from steps.strict_json import shown
 

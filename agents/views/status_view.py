@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from agents.durations import words
-from agents.status import AttemptStatus, RunStatus, Status
+from agents.reports.status import AttemptStatus, RunStatus, Status
 from agents.views.live import families_table
 from agents.views.result import attempt_words, byte_size, outcome_words, show_result
 from agents.views.run_view import progress_line

@@ -23,6 +23,7 @@ from steps.step5_training.findings import findings
 from steps.step5_training.gate import asks_first
 from steps.step5_training.judged import Judged
 from steps.step5_training.models import AGENT, checkpoint_in, copy_winner, store_model
+from steps.step5_training.orders import LAST_TRIAL
 from steps.step5_training.settings import Settings
 from steps.step5_training.studies import Studies
 from steps.step5_training.study import FamilyStudy
@@ -44,6 +45,8 @@ def halted_result(
     """The result of a run that people stopped: finished trials are kept in the studies."""
     by_family = studies.by_family.items()
     done = sum(len(study.finished) for _, study in by_family)
+    again = "go on where it stopped: watcher --run-pipeline --resume"
+    allow = "first set training.stop_after_trial to false in watcher_policies.json"
     return StepResult(
         run_id=request.run_id,
         step=request.step,
@@ -55,7 +58,7 @@ def halted_result(
             **{f: FamilyResult(status="skipped", error=why) for f, why in studies.skipped.items()},
         },
         notes=(*studies.notes, *placement_notes(placement)),
-        what_next=("go on where it stopped: watcher --run-pipeline --resume",),
+        what_next=(allow, again) if reason == LAST_TRIAL else (again,),
     )
 
 

@@ -4,8 +4,8 @@ import json
 import sqlite3
 from contextlib import closing
 
-from agents.history import gather_history
 from agents.ledger import Ledger
+from agents.reports.history import gather_history
 from benchmarks import ledger as load
 from benchmarks.ledger_rows import STEPS, make_workspace
 

@@ -65,6 +65,8 @@ def test_after_the_current_trial_the_run_halts_and_resumes_to_the_same_end(step5
     assert halted.status == "halted"
     assert "stop_after_trial" in halted.headline
     assert "finished trials are kept" in halted.headline
+    assert "stop_after_trial" in halted.what_next[0]
+    assert "--resume" in halted.what_next[1]
     done = halted.families["lightgbm"].trials_complete
     assert 2 <= done < SEARCH["trials"]
     # What ran was finished; what had not begun is due again.

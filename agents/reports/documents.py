@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from agents.reports.status import AttemptStatus, Status
 from agents.run import RunReport, StepReport
-from agents.status import AttemptStatus, Status
 from agents.workspace import Workspace
 
 # What a step without an attempt came to, by the decision about it.

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agents import notify
-from agents.notify import Message, Notifier, RunFacts
-from agents.notify_send import (
+from agents.notify import notifier as notify
+from agents.notify.notifier import Message, Notifier, RunFacts
+from agents.notify.send import (
     INSTALL,
     AppriseMissing,
     load_apprise,
@@ -24,7 +24,7 @@ from agents.notify_send import (
 )
 from steps.policies.model import NotifyPolicy
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # apprise imports a module that Python has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 FACTS = RunFacts("20261122-031024-d2b8", "my_workspace", "box")
@@ -248,7 +248,7 @@ def test_end_of_a_run_waits_a_moment_and_says_what_was_not_sent(serve, notes):
 def test_process_ends_although_a_server_hangs(serve):
     server = serve(None)
     script = f"""
-from agents.notify import Message, Notifier
+from agents.notify.notifier import Message, Notifier
 from steps.policies.model import NotifyPolicy
 policy = NotifyPolicy(info=({server.address + "?rto=60"!r},))
 with Notifier(lambda: policy, print, closing_s=0.1) as to_people:
@@ -326,7 +326,7 @@ def test_install_command_is_the_projects():
 def test_nobody_to_tell_imports_nothing_and_starts_nothing():
     script = """
 import sys, threading
-from agents.notify import Message, Notifier
+from agents.notify.notifier import Message, Notifier
 from steps.policies.model import NotifyPolicy
 with Notifier(NotifyPolicy, print) as to_people:
     to_people.tell(Message("info", "s", ("body",)))

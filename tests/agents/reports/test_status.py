@@ -14,7 +14,7 @@ from agents.health import Ending, Verdict
 from agents.ledger import Ledger
 from agents.lock import Holder, process_start
 from agents.remedies import Change
-from agents.status import gather_status
+from agents.reports.status import gather_status
 from agents.views.screen import render
 from agents.views.status_view import show_status
 from agents.workspace import Workspace

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from agents import daemon as daemon_module
-from agents.daemon import Asked, Daemon, EndOnSignal, jitters, next_start, parse_every
+from agents.daemon import loop as daemon_module
+from agents.daemon.loop import Asked, Daemon, EndOnSignal, jitters, next_start, parse_every
+from agents.daemon.watched_files import WatchedFile, WatchedFiles, watched_path
 from agents.errors import Halted, InputMissing, ManifestError, UsageError, WorkspaceBusy
-from agents.watched_files import WatchedFile, WatchedFiles, watched_path
 from steps.contract import ExitCode
 from steps.policies import PolicyError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -366,7 +366,7 @@ def test_content_is_hashed_once_for_each_stamp(table, monkeypatch):
 
 
 def daemon_files():
-    from agents import watched_files
+    from agents.daemon import watched_files
 
     return watched_files
 

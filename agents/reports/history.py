@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.errors import UsageError
 from agents.ledger import Ledger
-from agents.run_status import told_state
+from agents.reports.run_status import told_state
 
 DEFAULT_LIMIT = 20
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agents.advice import next_steps
 from agents.ledger import Ledger
 from agents.manifests import Manifest
-from agents.run_status import AttemptStatus, RunStatus, run_status
+from agents.reports.advice import next_steps
+from agents.reports.run_status import AttemptStatus, RunStatus, run_status
 from agents.workspace import Workspace, halt_reason
 from steps.policies import Policy
 

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from agents.decide import Decision, Retry
 from agents.errors import UsageError
-from agents.explain import explain, find_run
 from agents.health import Ending, Issue, Verdict
 from agents.ledger import Ledger
 from agents.lock import Holder
 from agents.parameters import Parameter
 from agents.remedies import Change
+from agents.reports.explain import explain, find_run
 from agents.views.explain_view import explanation_document, show_explanation
 from steps.contract import ExitCode, Note, Output, StepResult
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from agents.notify_send import (
+from agents.notify.send import (
     AppriseMissing,
     Class,
     load_apprise,

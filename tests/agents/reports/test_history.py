@@ -12,9 +12,9 @@ import pytest
 from agents.decide import Decision
 from agents.errors import UsageError
 from agents.health import Ending, Verdict
-from agents.history import gather_history, history_document
 from agents.ledger import Ledger
 from agents.lock import Holder, process_start
+from agents.reports.history import gather_history, history_document
 from agents.views.history_view import show_history
 from agents.views.screen import render
 from steps.contract import StepResult

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import JsonValue
 
 from agents.errors import InputMissing, ManifestError, WorkspaceError
-from agents.fingerprints import Fingerprints, Progress, printable
 from agents.freshness import (
     CodeFact,
     Freshness,
@@ -33,6 +32,7 @@ from agents.freshness import (
 )
 from agents.manifests import Manifest
 from agents.parameters import Parameter
+from agents.recall.fingerprints import Fingerprints, Progress, printable
 from agents.secrets import has_secret, mask, secrets_in
 from agents.workspace import IMPORT_ROOT, Workspace
 from steps.contract import StepResult

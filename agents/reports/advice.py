@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agents.errors import UsageError
 from agents.manifests import Manifest
-from agents.run_status import RunStatus
+from agents.reports.run_status import RunStatus
 from agents.workspace import WINNER_SIDECAR, Workspace
 
 RUN_STEP_5 = "watcher --run-pipeline --start-step 5 --end-step 5"

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from filelock import FileLock
 
-from agents import doctor, libraries
-from agents.doctor import examine
-from agents.libraries import in_range, requirements
 from agents.lock import Holder, only_watcher
+from agents.reports import doctor, libraries
+from agents.reports.doctor import examine
+from agents.reports.libraries import in_range, requirements
 from agents.views.doctor_view import show_examination
 from agents.views.screen import console_for
 from agents.workspace import Workspace

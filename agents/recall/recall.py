@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from agents.attempt import Attempted
 from agents.decide import TRAINING_STEP, Decision
-from agents.fingerprints import CACHE_FILE, Fingerprints
 from agents.freshness import StepFacts
 from agents.parameters import Parameter
 from agents.plan import PlannedStep
+from agents.recall.fingerprints import CACHE_FILE, Fingerprints
+from agents.recall.step_facts import NotRecorded, ask_freshness, facts_after, facts_before
 from agents.run import Run
-from agents.step_facts import NotRecorded, ask_freshness, facts_after, facts_before
 from steps.contract import RESULT_FILE, StepResult
 from steps.policies import Policy
 

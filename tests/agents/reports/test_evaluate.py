@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from agents.errors import UsageError
-from agents.evaluate import evaluate
 from agents.manifests import load_manifests
+from agents.reports.evaluate import evaluate
 from agents.views.evaluate_view import evaluation_document, show_evaluation
 from steps.contract import ExitCode, StepRequest
 from steps.policies import Policy

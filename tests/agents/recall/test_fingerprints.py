@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.errors import WorkspaceError
-from agents.fingerprints import REST_NS, Fingerprints, Sizes
+from agents.recall.fingerprints import REST_NS, Fingerprints, Sizes
 
 BLOCK = 1024
 SIZES = Sizes(block=BLOCK, keep_from=1, rest_from=1 << 40)
@@ -185,7 +185,7 @@ def test_the_default_clock_is_that_of_the_workspace(cache, table, notes, monkeyp
     assert not cache.exists()
     assert list(cache.parent.iterdir()) == []
     # Asked whether it was changed less than ten seconds from now, that clock says yes.
-    monkeypatch.setattr("agents.fingerprints.REST_NS", -10_000_000_000)
+    monkeypatch.setattr("agents.recall.fingerprints.REST_NS", -10_000_000_000)
     hashes.sha256(table)
     assert list(cache.parent.iterdir()) == [cache]
 
@@ -300,7 +300,7 @@ def test_a_cache_that_cannot_be_written_is_a_note_and_no_fault(prints, table, ca
 def test_the_cache_stays_small_and_drops_what_was_used_least(
     prints, table, tmp_path, cache, monkeypatch
 ):
-    monkeypatch.setattr("agents.fingerprints.MAX_ENTRIES", 3)
+    monkeypatch.setattr("agents.recall.fingerprints.MAX_ENTRIES", 3)
     files = [tmp_path / f"{number}.csv" for number in range(5)]
     for file in files:
         file.write_text("x")

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import agents
 from agents.errors import UsageError, WorkspaceBusy, WorkspaceError
-from agents.libraries import Library, required_libraries
 from agents.lock import Holder, read_holder, refuse_if_busy
 from agents.manifests import Manifest
+from agents.reports.libraries import Library, required_libraries
 from agents.workspace import Workspace, halt_reason
 from gpu.host import machine
 from gpu.host.devices import (

@@ -7,14 +7,13 @@ import sys
 
 import pytest
 
-from agents import step_facts
 from agents.errors import InputMissing, ManifestError
-from agents.fingerprints import Fingerprints, Sizes
 from agents.freshness import SuccessFacts, read_success
 from agents.manifests import Manifest
 from agents.parameters import Given, merge_params
-from agents.secrets import mask
-from agents.step_facts import (
+from agents.recall import step_facts
+from agents.recall.fingerprints import Fingerprints, Sizes
+from agents.recall.step_facts import (
     NotRecorded,
     ask_freshness,
     code_version,
@@ -23,6 +22,7 @@ from agents.step_facts import (
     library_versions,
     manifest_sha256,
 )
+from agents.secrets import mask
 from agents.workspace import IMPORT_ROOT, Workspace
 from steps.contract import Output, StepResult
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agents.decided import Decided, read_decision
 from agents.errors import UsageError
 from agents.ledger import Ledger
 from agents.parameters import Parameter
-from agents.run_status import told_state
+from agents.reports.decided import Decided, read_decision
+from agents.reports.run_status import told_state
 
 LAST = "last"
 _FITTING = 5

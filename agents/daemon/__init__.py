@@ -1,0 +1,1 @@
+"""Run the pipeline again and again: by time, and when watched files are new."""

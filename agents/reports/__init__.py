@@ -1,0 +1,1 @@
+"""What is told of runs and machines: gathered as values, printed by views."""
