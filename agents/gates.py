@@ -54,6 +54,14 @@ def still_waiting(run: Run, step: int) -> Decision | None:
     return None
 
 
+def publication_waits(run: Run, since: str) -> Decision | None:
+    """The stop at a step that is fresh, but whose models wait for an approval since that run."""
+    for asked in run.ledger.approvals(since):
+        if asked["step"] is None and asked["approved_at"] is None:
+            return _waiting(since, f"to {asked['what']}", "it was asked for, and not given yet")
+    return None
+
+
 def ask_to_retry(run: Run, step: int, attempts: int, decision: Decision) -> Decision:
     """A person decides whether a step whose budgets are used up is tried once more."""
     what = f"try step {step} again, after {attempts} attempts"

@@ -12,7 +12,13 @@ from agents.attempt import Attempted, AttemptSpec
 from agents.bounds import check_value
 from agents.decide import Decision, decide
 from agents.durations import words
-from agents.gates import approval_needed, ask_to_retry, publication_needed, still_waiting
+from agents.gates import (
+    approval_needed,
+    ask_to_retry,
+    publication_needed,
+    publication_waits,
+    still_waiting,
+)
 from agents.inputs import find_inputs, require_inputs
 from agents.obstacles import obstacles
 from agents.parameters import changed
@@ -101,6 +107,10 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
             continue  # what stopped it is found at the top
         if not attempts:
             if fresh is not None:
+                stop = publication_waits(run, fresh.since)
+                if stop is not None:
+                    run.ledger.decided(run.run_id, step, made, stop, fresh.evidence)
+                    return report(stop, earlier=fresh.result)
                 run.ledger.decided(run.run_id, step, made, fresh.decision, fresh.evidence)
                 run.note("skipped", f"step {step} is skipped: {fresh.decision.reason}", "info")
                 return report(fresh.decision, earlier=fresh.result)

@@ -30,9 +30,13 @@ class HashingStopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A step that need not run. result: what it said when it ran, if that can still be read."""
+    """A step that need not run. result: what it said when it ran, if that can still be read.
+
+    since: the run that it ran in.
+    """
 
     decision: Decision
+    since: str
     evidence: dict[str, Any]
     result: StepResult | None
 
@@ -78,7 +82,7 @@ class Recall:
         evidence = {"since": row["run_id"], "attempt": row["attempt"]}
         decision = Decision("skip", freshness.sentence)
         folder = self._workspace.attempt_folder(row["run_id"], f"step{step}", row["attempt"])
-        return Fresh(decision, evidence, _result(folder / RESULT_FILE))
+        return Fresh(decision, row["run_id"], evidence, _result(folder / RESULT_FILE))
 
     def look_again(self, planned: PlannedStep, inputs: Mapping[str, str]) -> None:
         """Before a retry: what the step depends on now; planned: as asked for, unchanged."""
@@ -132,11 +136,16 @@ class Recall:
 
 
 def depended_on(planned: PlannedStep, policy: Policy) -> tuple[Parameter, ...]:
-    """The parameters of a step; for the training step also which families may train."""
+    """The parameters of a step; of the training step also what the policy lets train and publish."""
     if planned.manifest.step != TRAINING_STEP:
         return planned.parameters
     families = policy.training.families.model_dump()
-    return (*planned.parameters, Parameter(_FAMILIES, families, "default"))
+    publish = policy.publish.model_dump()
+    return (
+        *planned.parameters,
+        Parameter(_FAMILIES, families, "default"),
+        Parameter("policy.publish", publish, "default"),
+    )
 
 
 def _result(path: Path) -> StepResult | None:

@@ -79,7 +79,8 @@ def show_result(console: Console, result: StepResult, title: str, whole: str) ->
     if result.signal and result.signal.reasons:
         console.print(Text("\nWhy this verdict", style="bold"))
         bullets(console, list(result.signal.reasons))
-    notes = [(note, "") for note in result.notes]
+    # Where work was placed is told by --explain; only what went wrong with it belongs here.
+    notes = [(n, "") for n in result.notes if (n.code, n.level) != ("placement", "info")]
     notes += [(note, f"{name}: ") for name, f in result.families.items() for note in f.notes]
     if notes:
         console.print(Text("\nNotes", style="bold"))

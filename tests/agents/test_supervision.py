@@ -214,6 +214,11 @@ def test_models_that_wait_are_said_and_an_approval_that_cannot_publish_changes_n
     assert refused.code == ExitCode.STEP_FAILED
     assert "nothing was published" in refused.document["message"]
     assert rows(folder, "SELECT approved_at FROM approvals") == [(None,)]
+    # A new run of the same finds the step fresh and its models waiting still.
+    again = act("awaiting")
+    assert again.code == ExitCode.WAITING_FOR_APPROVAL
+    assert f"watcher --approve {waiting.document['run_id']}" in again.document["message"]
+    assert len(folder.attempts) == 1
 
 
 @pytest.mark.parametrize("named", ["last", "20200101-000000-aaaa"])

@@ -4,8 +4,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -261,3 +265,42 @@ def _read_until(process, words):
         if words in line:
             return
     pytest.fail(f"the watcher ended without saying {words!r}")
+
+
+@pytest.mark.parametrize("jump_s", [86_400.0, -86_400.0])
+def test_a_wall_clock_that_jumps_a_day_moves_no_time_limit(act, folder, monkeypatch, jump_s):
+    folder.policy(
+        steps={"kill_grace_s": 0.2, "timeout_minutes": {"5": 1 / 60}},
+        retries={"max_per_step": 0, "max_per_run": 0, "backoff_s": 0},
+    )
+    real, calls = time.time, iter(range(1_000_000))
+    # Every second reading of the wall clock is a day off.
+    monkeypatch.setattr(time, "time", lambda: real() + jump_s * (next(calls) % 2))
+    answer = act("silent")
+    assert answer.code == ExitCode.TIMEOUT
+    (attempt,) = answer.document["steps"][0]["attempts"]
+    assert 1.0 <= attempt["duration_s"] < 2.2
+
+
+def test_a_pid_that_another_process_has_now_is_not_taken_for_a_watcher(folder, watcher, act):
+    act("complete")
+    state = folder.root / ".watcher"
+    with subprocess.Popen(["sleep", "60"]) as foreign:
+        holder = Holder(
+            pid=foreign.pid,
+            process_start="another life of that pid",
+            host=socket.gethostname(),
+            since=datetime.now(UTC),
+            doing="step 5",
+        )
+        (state / "watcher.json").write_text(holder.model_dump_json())
+        with closing(sqlite3.connect(state / "ledger.sqlite")) as db:
+            db.execute(
+                "UPDATE runs SET state = 'running', watcher = ?", (holder.model_dump_json(),)
+            )
+            db.commit()
+        status = watcher("--status", "--json").document
+        assert status["status"] == "interrupted"
+        assert watcher("--run-pipeline", "--force").code == ExitCode.DONE
+        assert foreign.poll() is None
+        foreign.kill()

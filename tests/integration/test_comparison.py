@@ -139,7 +139,8 @@ def test_other_study_storages_carry_a_run(workspace, storage):
     options = {"compare_models": False, "model_type": "lightgbm", "study_storage": storage}
     answer = workspace.step5("houses.csv", target="price", **options)
     assert answer.code == 0, answer.err
-    again = workspace.step5("houses.csv", target="price", resume=True, **options)
+    arguments = workspace.step5_arguments("houses.csv", target="price", resume=True, **options)
+    again = workspace.watcher(*arguments, "--force")
     assert "3 of 3 trials done" in again.result["notes"][0]["message"]
 
 
