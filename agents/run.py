@@ -33,7 +33,7 @@ from agents.views.run_view import Level, RunView
 from agents.watch import Watch
 from agents.workspace import Workspace
 from steps.contract import ExitCode, Progress, StepResult
-from steps.files import sha256_file
+from steps.files import drop_temporaries, sha256_file
 from steps.policies import LivePolicy
 
 _STATES = {
@@ -192,6 +192,8 @@ def in_run(
         Ledger.create(around.workspace.ledger_file, around.now) as ledger,
         Interrupts() as interrupts,
     ):
+        for folder in around.workspace.written_folders:
+            drop_temporaries(folder)  # of a run that was killed: nobody else works here now
         run = Run(around, ledger, interrupts, resumption)
         _start(run, kind, request, holder)
         with run.notifier as notifier:

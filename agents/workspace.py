@@ -84,6 +84,12 @@ class Workspace:
         """Who holds the lock."""
         return self.state_folder / "watcher.json"
 
+    @property
+    def written_folders(self) -> tuple[Path, ...]:
+        """Folders that the watcher and its steps alone write into."""
+        names = ("diagnostics_outputs", "models", "predictions")
+        return (self.state_folder, *(self.root / name for name in names))
+
     def attempt_folder(self, run_id: str, what: str, attempt: int) -> Path:
         """Where one attempt keeps request, result, progress and log. what: "step5", "predict"."""
         return self.state_folder / "runs" / run_id / f"{what}-attempt{attempt}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 _CHUNK_BYTES = 1 << 20
+# As atomic_writer names them.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 
 @contextlib.contextmanager
@@ -34,6 +37,17 @@ def atomic_writer(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def drop_temporaries(folder: Path) -> list[Path]:
+    """Delete what writers that were killed have left below `folder`; returns the files.
+
+    Only for whoever knows that nobody writes there now.
+    """
+    left = [path for path in folder.rglob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
 
 
 def write_text_atomic(path: Path, text: str, *, private: bool = False) -> None:

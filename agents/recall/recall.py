@@ -136,7 +136,7 @@ class Recall:
 
 
 def depended_on(planned: PlannedStep, policy: Policy) -> tuple[Parameter, ...]:
-    """The parameters of a step; of the training step also what the policy lets train and publish."""
+    """A step's parameters; of the training step also what the policy lets train and publish."""
     if planned.manifest.step != TRAINING_STEP:
         return planned.parameters
     families = policy.training.families.model_dump()

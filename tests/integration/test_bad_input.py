@@ -19,7 +19,6 @@ def lines(columns):
 
 GOOD = lines(make_columns(60))
 CASES = {
-    "empty file": ("", {}, ["table.csv", "empty"]),
     "header only": (GOOD.splitlines()[0] + "\n", {}, ["table.csv", "no rows"]),
     "no such target": (GOOD, {"target": "prize"}, ["prize", "did you mean", "price"]),
     "text target": (GOOD, {"target": "town"}, ["town", "row 1"]),
@@ -51,6 +50,14 @@ def test_it_is_refused_in_words_that_help(workspace, case):
     assert len(answer.document["steps"][-1]["attempts"]) == 1
     assert not (workspace.root / "models").exists()
     assert not (workspace.root / "optuna_studies").exists()
+
+
+def test_an_empty_file_is_refused_before_anything_starts(workspace):
+    (workspace.root / "table.csv").touch()
+    answer = workspace.step5("table.csv", target="price")
+    assert answer.code == 1
+    assert "table.csv, is empty" in answer.document["message"]
+    assert not (workspace.root / ".watcher").exists()
 
 
 def test_a_file_that_is_not_there_is_named_with_its_parameter(workspace):
