@@ -15,6 +15,7 @@ from agents.health import Ending, Verdict, judge
 from agents.ledger import Ledger
 from agents.manifests import SuccessCondition
 from agents.parameters import Parameter
+from agents.secrets import secrets_in
 from agents.step_process import StepCommand, run_step_process
 from agents.watch import Watch
 from agents.workspace import Workspace
@@ -48,8 +49,9 @@ class AttemptSpec:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What came of it. result: None where the step wrote none that can be taken."""
+    """What came of it. id: in the ledger. result: None where the step wrote none to be taken."""
 
+    id: int
     spec: AttemptSpec
     folder: Path
     ending: Ending
@@ -91,7 +93,7 @@ def make_attempt(
     environ: Mapping[str, str],
     echo: IO[bytes] | None = None,
 ) -> Attempted:
-    """Run the attempt to its end and judge it.
+    """Run the attempt to its end and judge it; the ledger hears of the end from whoever decides.
 
     limit_s: the time limit in force at any moment. lineage: path and SHA-256 of each input, for the
     ledger. sha256: hashes its outputs. echo: gets the step's output too.
@@ -114,6 +116,7 @@ def make_attempt(
         log_path=folder / LOG_FILE,
         cwd=workspace.root,
         grace_s=spec.grace_s,
+        secrets=secrets_in(request.params),
     )
     attempt_id = ledger.attempt_started(
         spec.run_id,
@@ -129,6 +132,7 @@ def make_attempt(
     )
     watch.follow(request)
     try:
+        workspace.make_private(folder)
         # Parameters may hold a password.
         write_text_atomic(command.request_path, request.model_dump_json(indent=1), private=True)
         ending = run_step_process(command, environ, watch.tick, limit_s, echo)
@@ -144,8 +148,7 @@ def make_attempt(
             *broken_conditions(spec.conditions, workspace, spec.run_id),
         )
     verdict = judge(spec.step, ending, result, problem, output_problems)
-    ledger.attempt_ended(attempt_id, ending, verdict, result)
-    return Attempted(spec, folder, ending, result, verdict)
+    return Attempted(attempt_id, spec, folder, ending, result, verdict)
 
 
 def read_result(request: StepRequest) -> tuple[StepResult | None, str | None]:

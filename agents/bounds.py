@@ -21,10 +21,21 @@ from pydantic import (
 )
 
 from agents.errors import ParameterError
+from agents.secrets import is_secret_name, mask
 from steps.strict_json import shown
 
 _MAX_TEXT = 4096
 _MAX_ITEMS = 100_000
+
+_KINDS: dict[type, str] = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
 
 Number = StrictInt | StrictFloat
 
@@ -95,8 +106,11 @@ Bound = Annotated[
 ]
 
 
-def check_value(place: str, bound: Bound, value: object) -> Any:
-    """The value as a step gets it; raises ParameterError "PLACE must be WANTED, got GOT"."""
+def check_value(place: str, bound: Bound, value: object, name: str = "") -> Any:
+    """The value as a step gets it; raises ParameterError "PLACE must be WANTED, got GOT".
+
+    name: the parameter's; one that is called like a secret is not quoted.
+    """
     if value is None and bound.nullable:
         return None
     match bound:
@@ -116,7 +130,7 @@ def check_value(place: str, bound: Bound, value: object) -> Any:
             )
             value = list(value) if fits else value  # type: ignore[call-overload]
     if not fits:
-        raise ParameterError(f"{place} must be {wanted(bound, value)}, got {shown(value)}")
+        raise ParameterError(f"{place} must be {wanted(bound, value)}, got {_got(name, value)}")
     return value
 
 
@@ -142,6 +156,13 @@ def wanted(bound: Bound, got: object = None) -> str:
                 f", each {_one_of(bound.choices)}" if bound.choices else ""
             )
     return words + (" (or null)" if bound.nullable else "")
+
+
+def _got(name: str, value: object) -> str:
+    """A value for a message, cut only when no secret is left in it."""
+    if is_secret_name(name):
+        return f"{_KINDS.get(type(value), 'another kind of value')} (it is secret)"
+    return shown(mask(value))
 
 
 def _check_order(bound: IntegerBound | NumberBound) -> None:

@@ -8,6 +8,7 @@
     ├── WorkspaceBusy           1   another watcher works in this workspace
     ├── WorkspaceError          1   the workspace cannot be read or written
     ├── LedgerError             1   the ledger cannot be read or written
+    │   └── LedgerBusy          1   another program keeps it locked
     └── Halted                 10   the policy or the halt file forbids to start
 
 A policy file that cannot be used raises steps.policies.PolicyError, which exits with 2 too.
@@ -52,6 +53,10 @@ class WorkspaceBusy(WatcherError):
 
 class LedgerError(WatcherError):
     """The ledger cannot be read or written, or was made by a newer watcher."""
+
+
+class LedgerBusy(LedgerError):
+    """Another program keeps the ledger locked; it may be free the next time."""
 
 
 class Halted(WatcherError):

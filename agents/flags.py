@@ -55,9 +55,12 @@ _COMMANDS = (
     "halt",
     "clear_halt",
     "approve",
+    "reject",
+    "skip_status",
+    "skip_clear",
     "init",
 )
-# What goes with what; a daemon is a --run-pipeline that comes again.
+# What goes with what, one or the other; a daemon is a --run-pipeline that comes again.
 _GOES_WITH = {
     "start_step": "run_pipeline",
     "end_step": "run_pipeline",
@@ -69,7 +72,7 @@ _GOES_WITH = {
     "force_step": "run_pipeline",
     "output": "predict",
     "limit": "history",
-    "note": "approve",
+    "note": "approve or reject",
     "every": "daemon",
     "on_change": "daemon",
 }
@@ -88,19 +91,23 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
     flags = _parser().parse_args(argv)
     if flags.daemon:
         flags.run_pipeline = True
-    given = [name for name in _COMMANDS if getattr(flags, name) not in (None, False)]
+    given = [name for name in _COMMANDS if _is_given(flags, name)]
     if len(given) > 1:
         both = " and ".join(_flag(name) for name in given)
         raise UsageError(f"one thing at a time: got {both}")
     flags.command = given[0] if given else None
     for name, command in _GOES_WITH.items():
-        is_on = flags.daemon if command == "daemon" else flags.command == command
-        if getattr(flags, name) not in (None, False) and not is_on:
-            raise UsageError(f"{_flag(name)} goes with {_flag(command)}")
+        commands = command.split(" or ")
+        is_on = flags.daemon if command == "daemon" else flags.command in commands
+        if _is_given(flags, name) and not is_on:
+            wanted = " or ".join(_flag(each) for each in commands)
+            raise UsageError(f"{_flag(name)} goes with {wanted}")
     if flags.daemon:
         _check_daemon(flags)
         flags.command = "daemon"
-    if flags.resume and (flags.start_step is not None or flags.end_step is not None):
+    if _is_given(flags, "resume") and (
+        _is_given(flags, "start_step") or _is_given(flags, "end_step")
+    ):
         raise UsageError("--resume goes on with the steps of the stopped run: leave the range out")
     if flags.verbose and flags.quiet:
         raise UsageError("--verbose and --quiet: give one of them")
@@ -113,13 +120,18 @@ def _check_daemon(flags: argparse.Namespace) -> None:
     if flags.every is None and flags.on_change is None:
         raise UsageError("--daemon needs --every or --on-change, or both")
     for name in ("dry_run", "resume", "force", "force_step", "json"):
-        if getattr(flags, name) not in (None, False):
+        if _is_given(flags, name):
             raise UsageError(f"{_flag(name)} does not go with --daemon")
 
 
 def help_text() -> str:
     """What --help prints."""
     return _parser().format_help()
+
+
+def _is_given(flags: argparse.Namespace, name: str) -> bool:
+    value = getattr(flags, name)
+    return value is not None and value is not False  # 0 is given, too
 
 
 def _flag(name: str) -> str:
@@ -178,6 +190,17 @@ def _parser() -> argparse.ArgumentParser:
         "--approve", metavar="RUN", help="let a run go on that waits for a person's approval"
     )
     what.add_argument(
+        "--reject", metavar="RUN", help="refuse what a run waits for; the models in force stay"
+    )
+    what.add_argument(
+        "--skip-status",
+        action="store_true",
+        help="which families are left out for critical results, and until when",
+    )
+    what.add_argument(
+        "--skip-clear", metavar="FAMILY", help="forget a family's critical results; it may train"
+    )
+    what.add_argument(
         "--daemon",
         action="store_true",
         help="stay, and run the pipeline again and again (with --every, --on-change)",
@@ -200,7 +223,11 @@ def _parser() -> argparse.ArgumentParser:
         help="show each step, its inputs, and every parameter with its origin; start nothing",
     )
     run.add_argument(
-        "--resume", action="store_true", help="go on with the last run, where it was stopped"
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="last",
+        help="go on where a run was stopped (RUN: an id or its start; default: the last run)",
     )
     run.add_argument(
         "--force", action="store_true", help="run every step, also what has not changed"
@@ -227,9 +254,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CSV",
         help="where the predictions go (default: predictions/TABLE.predictions.csv)",
     )
-    look = parser.add_argument_group("with --history, --approve")
+    look = parser.add_argument_group("with --history, --approve, --reject")
     look.add_argument("--limit", metavar="N", type=int, help="how many runs (default: 20)")
-    look.add_argument("--note", metavar="TEXT", help="kept with the approval")
+    look.add_argument("--note", metavar="TEXT", help="kept with the answer")
     general = parser.add_argument_group("with any command")
     general.add_argument(
         "--workspace",

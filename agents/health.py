@@ -118,11 +118,15 @@ def _without_findings(
             return Verdict("unhealthy", "critical", f"{message}: {_ails(winner)}", found + issues)
         severity: Severity = "warning" if issues or outcome == "no_signal" else "ok"
         return Verdict(outcome, severity, result.headline, issues)
-    if ending.timed_out:
+    # Asked before its time was up: what people wanted counts, and costs no retry.
+    asked_first = ending.asked_to is not None
+    if ending.timed_out and not asked_first:
         message = f"step {step} did not finish within its limit of {words(ending.limit_s)}"
         return Verdict("timeout", "critical", message, issues)
-    if ending.killed and ending.asked_to == "interrupt":
-        return Verdict("interrupted", "warning", f"step {step} was killed: Ctrl-C twice", issues)
+    if ending.killed and ending.asked_to is not None:
+        outcome = "halted" if ending.asked_to == "halt" else "interrupted"
+        message = f"step {step} was killed: it had not stopped when asked"
+        return Verdict(outcome, "warning", message, issues)
     if result is not None and result.status == "failed":
         kind = result.error.kind if result.error else "internal"
         message = result.error.message if result.error else result.headline

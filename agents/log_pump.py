@@ -1,18 +1,23 @@
 """Carry a step's output to its log file, bounded, without ever making the step wait for long.
 
 The log keeps the beginning up to its limit and the end of what came after, and says what it left
-out. Closing does not wait for the end of the pipe: a grandchild may hold it open for hours.
+out. Secrets are masked before anything is kept or shown, also where the pipe delivers one in
+pieces. Closing does not wait for the end of the pipe: a grandchild may hold it open for hours.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
+
+from agents.secrets import MASK, SHORTEST_SECRET, forms
 
 _CHUNK_BYTES = 1 << 16
 _TAIL_BYTES = 1 << 18
@@ -20,13 +25,22 @@ _DRAIN_S = 0.5
 
 
 class LogPump:
-    """A thread that empties `source` into the file at `path` until close()."""
+    """A thread that empties `source` into the file at `path` until close().
+
+    secrets: texts that must be neither in the file, which its owner alone may read, nor in `echo`.
+    """
 
     def __init__(
-        self, source: IO[bytes], path: Path, limit_bytes: int, echo: IO[bytes] | None
+        self,
+        source: IO[bytes],
+        path: Path,
+        limit_bytes: int,
+        echo: IO[bytes] | None,
+        secrets: Collection[str] = (),
     ) -> None:
         self._source = source
-        self._file = path.open("wb", buffering=0)
+        self._file = open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115
+        self._masked = MaskedStream(secrets)
         self._room = limit_bytes
         self._echo = echo
         self._tail = bytearray()
@@ -62,6 +76,7 @@ class LogPump:
         give_up_at = time.monotonic() + _DRAIN_S
         while time.monotonic() < give_up_at and self._take(fd):
             pass
+        self._keep(self._masked.end())
 
     def _take(self, fd: int) -> int | None:
         """Bytes taken; 0 at the end of the pipe, None if there is nothing to take now."""
@@ -69,11 +84,11 @@ class LogPump:
             chunk = os.read(fd, _CHUNK_BYTES)
         except BlockingIOError:
             return None
-        self._keep(chunk)
+        self._keep(self._masked.feed(chunk))
         return len(chunk)
 
     def _keep(self, chunk: bytes) -> None:
-        if self._echo is not None:
+        if self._echo is not None and chunk:
             with contextlib.suppress(OSError, ValueError):  # the terminal has gone; the log stays
                 self._echo.write(chunk)
                 self._echo.flush()
@@ -88,3 +103,53 @@ class LogPump:
         self._past_limit += len(rest)
         self._tail += rest
         del self._tail[:-_TAIL_BYTES]
+
+
+class MaskedStream:
+    """Mask secrets in bytes that come in pieces; holds back no more than the longest of them."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        self._forms = [form.encode("utf-8", "replace") for form in forms(secrets)]
+        self._pattern = re.compile(b"|".join(map(re.escape, self._forms)))
+        self._mask = MASK.encode()
+        self._held = b""
+
+    def feed(self, piece: bytes) -> bytes:
+        """What may be shown now; the end waits if a secret may have begun there."""
+        if not self._forms:
+            return piece
+        data = self._held + piece
+        kept, done = [], 0
+        open_from = self._open_from(data, 0)
+        # Looked for first: many times quicker than the pattern, and most pieces hold none.
+        if any(form in data for form in self._forms):
+            for found in self._pattern.finditer(data):
+                if found.start() >= open_from:
+                    break  # a longer secret may have begun: the next piece tells
+                kept += [data[done : found.start()], self._mask]
+                done = found.end()
+                if done > open_from:
+                    open_from = self._open_from(data, done)
+        kept.append(data[done:open_from])
+        self._held = data[open_from:]
+        return b"".join(kept)
+
+    def end(self) -> bytes:
+        """What was held back. Most of a secret is one too."""
+        held, self._held = self._held, b""
+        return self._mask if len(held) >= SHORTEST_SECRET else held
+
+    def _open_from(self, data: bytes, start: int) -> int:
+        """Where, from `start` on, the first form begins of which `data` has not seen the end."""
+        first = len(data)
+        for form in self._forms:
+            at = data.find(form[:1], max(start, len(data) - len(form) + 1))
+            while 0 <= at < first:
+                if form.startswith(data[at:]):
+                    first = at
+                at = data.find(form[:1], at + 1)
+        return first
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

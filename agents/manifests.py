@@ -137,11 +137,11 @@ class Manifest(_Entry):
                 )
         try:
             for name, bound in self.parameter_bounds.items():
-                check_value(f"parameter_bounds.{name}.default", bound, bound.default)
+                check_value(f"parameter_bounds.{name}.default", bound, bound.default, name)
             for name, value in self.default_params.items():
                 if name not in self.parameter_bounds:
                     raise ValueError(f"default_params.{name}: must be declared in parameter_bounds")
-                check_value(f"default_params.{name}", self.parameter_bounds[name], value)
+                check_value(f"default_params.{name}", self.parameter_bounds[name], value, name)
         except ParameterError as fault:
             raise ValueError(str(fault)) from None
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import yaml
 from agents.bounds import check_value
 from agents.errors import ParameterError
 from agents.manifests import Manifest
+from agents.secrets import mask, secrets_in
 from steps.strict_json import parse_object, read_text, require_object
 
 Origin = Literal["params", "params-file", "manifest", "default", "retry"]
@@ -96,7 +97,7 @@ def merge_params(manifest: Manifest, given: Given) -> tuple[Parameter, ...]:
             value, origin = manifest.default_params[name], "manifest"
         if name in given.values:
             value, origin = given.values[name], given.origin(name)
-        checked = check_value(f"{manifest.file_name}: {name}", bound, value)
+        checked = check_value(f"{manifest.file_name}: {name}", bound, value, name)
         merged.append(Parameter(name, checked, origin))
     return tuple(merged)
 
@@ -106,6 +107,12 @@ def changed(parameters: Sequence[Parameter], changes: Mapping[str, Any]) -> tupl
     return tuple(
         Parameter(p.name, changes[p.name], "retry") if p.name in changes else p for p in parameters
     )
+
+
+def masked_parameters(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The same parameters, fit to be kept and shown."""
+    secrets = secrets_in({p.name: p.value for p in parameters})
+    return tuple(replace(p, value=mask(p.value, p.name, secrets)) for p in parameters)
 
 
 def _names(declared: set[str]) -> str:

@@ -97,7 +97,7 @@ def run_predict(
         outcome = attempted.verdict.outcome
         code = _EXIT_CODES.get(outcome, ExitCode.STEP_FAILED)
         decision = Decision("stop" if code else "next", attempted.verdict.message, code)
-        run.ledger.decided(run.run_id, manifest.step, 1, decision, attempted.evidence())
+        run.conclude(attempted, decision)
         step = StepReport(manifest.step, manifest.agent_name, (attempted,), decision)
         return (step,), decision
 

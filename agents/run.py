@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shlex
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +16,7 @@ from typing import IO, Any
 import agents
 from agents.attempt import Attempted, AttemptSpec, make_attempt
 from agents.decide import Decision, Tried
-from agents.errors import LedgerError, WatcherError
+from agents.errors import LedgerBusy, LedgerError, UsageError, WatcherError
 from agents.interrupts import Interrupts
 from agents.ledger import Ledger
 from agents.lock import Holder, only_watcher
@@ -93,6 +96,11 @@ class Surroundings:
     now: Callable[[], datetime]
     echo: IO[bytes] | None = None
     token: Callable[[], str] = field(default=lambda: secrets.token_hex(2))
+    interrupts: Interrupts = field(default_factory=Interrupts)
+
+
+# How long a locked ledger is waited for when an attempt has ended, seconds.
+LEDGER_PATIENCE_S = 600.0
 
 
 class Run:
@@ -114,6 +122,7 @@ class Run:
             else f"{around.now():%Y%m%d-%H%M%S}-{around.token()}"
         )
         self.events: list[tuple[str, str]] = []
+        self.asked_by = self.run_id  # the run that has asked what this one waits for
         self.tried = resumption.tried if resumption is not None else Tried()
         self.watch = Watch(around.workspace, around.live, interrupts, self)
         self.facts = RunFacts.here(self.run_id, around.workspace.root.name)
@@ -125,15 +134,57 @@ class Run:
         message = mask_text(message, self._secrets)
         self.events.append((code, message))
         self.around.view.say(message, level)
+        self.record(code, message)
+
+    def warn(self, message: str) -> None:
+        """Say something to the people alone, without touching the disk."""
+        self.around.view.say(mask_text(message, self._secrets))
+
+    def record(self, code: str, message: str) -> None:
+        """Say something to the ledger alone."""
         try:
             self.ledger.event(self.run_id, code, message)
         except LedgerError as error:
             # Said to people all the same; hours of training must not die of a missing line.
             self.around.view.say(f"not kept in the ledger: {error}")
 
+    def conclude(
+        self,
+        attempted: Attempted,
+        decision: Decision,
+        success: Mapping[str, Any] | None = None,
+        ask: Callable[[], object] | None = None,
+    ) -> None:
+        """Write down, as one, how an attempt ended, what it is remembered by, and what follows.
+
+        success: the facts of a step that need not run again. ask: writes a question for a person.
+        A ledger that another program keeps locked is waited for: hours of training are at stake.
+        """
+        spec = attempted.spec
+        evidence = attempted.evidence() | decision.evidence()
+        give_up_at = time.monotonic() + LEDGER_PATIENCE_S
+        while True:
+            try:
+                with self.ledger.together():
+                    self.ledger.attempt_ended(
+                        attempted.id, attempted.ending, attempted.verdict, attempted.result
+                    )
+                    if success is not None:
+                        self.ledger.success_recorded(spec.step, self.run_id, spec.attempt, success)
+                    if ask is not None:
+                        ask()
+                    self.ledger.decided(self.run_id, spec.step, spec.attempt, decision, evidence)
+            except LedgerBusy as error:
+                if time.monotonic() >= give_up_at or self.watch.interrupted_again:
+                    raise
+                self.around.view.say(f"{error}; waiting for it, since this must be kept")
+            else:
+                return
+
     def progress(self, progress: Progress) -> None:
         """Show a snapshot."""
-        self.around.view.progress(progress)
+        said = mask_text(progress.message, self._secrets)
+        self.around.view.progress(progress.model_copy(update={"message": said}))
 
     def tell(self, step: int, decision: Decision, result: StepResult | None) -> None:
         """Notify people of what they may want to look at before the run's end."""
@@ -190,7 +241,7 @@ def in_run(
     with (
         only_watcher(around.workspace, doing, around.now()) as holder,
         Ledger.create(around.workspace.ledger_file, around.now) as ledger,
-        Interrupts() as interrupts,
+        around.interrupts as interrupts,
     ):
         for folder in around.workspace.written_folders:
             drop_temporaries(folder)  # of a run that was killed: nobody else works here now
@@ -198,24 +249,42 @@ def in_run(
         _start(run, kind, request, holder)
         with run.notifier as notifier:
             notifier.tell(run_started(run.facts, doing))
+            concluded = False
             try:
                 reports, decision = body(run)
-            except WatcherError as error:
-                ledger.run_ended(run.run_id, "failed", error.exit_code, str(error))
-                notifier.tell(run_ended(run.facts, "failed", str(error)))
-                raise
+                concluded = True
+            finally:
+                if not concluded:
+                    _broke_off(run, sys.exception())
             state = _STATES.get(decision.exit_code, "failed")
             ledger.run_ended(run.run_id, state, decision.exit_code, decision.reason)
             step = reports[-1].step if reports else None
-            notifier.tell(run_ended(run.facts, state, decision.reason, step))
+            notifier.tell(run_ended(run.facts, state, decision.reason, step, run.asked_by))
         return RunReport(
             run.run_id, state, decision.exit_code, decision.reason, reports, tuple(run.events)
         )
 
 
+def _broke_off(run: Run, error: BaseException | None) -> None:
+    """The run ends by an error of the watcher's own surroundings, or of the watcher itself."""
+    code = error.exit_code if isinstance(error, WatcherError) else ExitCode.STEP_FAILED
+    message = str(error) if isinstance(error, WatcherError) else f"the watcher broke off: {error!r}"
+    with contextlib.suppress(LedgerError):  # what broke it may be the ledger
+        run.ledger.run_ended(run.run_id, "failed", code, message)
+    run.notifier.tell(run_ended(run.facts, "failed", message))
+
+
 def _start(run: Run, kind: str, request: dict[str, Any], holder: Holder) -> None:
     watcher = holder.model_dump_json()
+    # For the next run: where this one had a policy of its own, it must not do without.
+    own = run.around.policy_path == run.around.workspace.own_policy_file
+    request = request | {"policy": "own" if own else "packaged"}
     if run.resumption is not None:
+        # Worked out before the lock was held: another watcher may have gone on with it meanwhile.
+        if not run.resumption.still_holds(run.ledger):
+            raise UsageError(
+                f"--resume: run {run.run_id} has gone on meanwhile; `watcher --status` shows it"
+            )
         run.ledger.run_resumed(run.run_id, watcher, request)
         run.note("resumed", f"going on with run {run.run_id}, which {run.resumption.ended}", "info")
     else:

@@ -12,12 +12,14 @@ from agents.attempt import Attempted, AttemptSpec
 from agents.bounds import check_value
 from agents.decide import Decision, decide
 from agents.durations import words
+from agents.errors import LedgerError, WatcherError
 from agents.gates import (
     approval_needed,
     ask_to_retry,
+    models_in_force,
     publication_needed,
     publication_waits,
-    still_waiting,
+    take_back_models,
 )
 from agents.inputs import find_inputs, require_inputs
 from agents.obstacles import obstacles
@@ -52,13 +54,17 @@ class Wishes:
 
 def run_pipeline(plan: Plan, around: Surroundings, wishes: Wishes = Wishes()) -> RunReport:
     """Run the plan; raises WatcherError where nothing was started (a halt, an input missing)."""
+    around = _where_it_began(plan, around, wishes.resumption)
     doing = f"steps {plan.start}..{plan.end}" if plan.start != plan.end else f"step {plan.start}"
     request = {
         "start_step": plan.start,
         "end_step": plan.end,
         "params": plan.given.values,
         "from_file": sorted(plan.given.from_file),
+        "cwd": str(around.cwd),
     }
+    if wishes.resumption is not None:
+        request["over_retries"] = sorted(wishes.resumption.over_retries)
     for obstacle in obstacles(plan, around.workspace, around.live.current, around.cwd):
         raise obstacle
 
@@ -67,7 +73,13 @@ def run_pipeline(plan: Plan, around: Surroundings, wishes: Wishes = Wishes()) ->
         decision = Decision("next", "nothing to do")
         recall = Recall(run)
         for planned in plan.steps:
-            report = _run_step(run, planned, wishes, recall)
+            try:
+                last = planned is plan.steps[-1]
+                report = _run_step(run, planned, wishes, recall, last=last)
+            except LedgerError:
+                raise
+            except WatcherError as error:
+                report = _refused(run, planned, error)
             reports.append(report)
             decision = report.decision
             if decision.action == "stop":
@@ -79,7 +91,21 @@ def run_pipeline(plan: Plan, around: Surroundings, wishes: Wishes = Wishes()) ->
     return in_run("pipeline", doing, request, around, all_steps, wishes.resumption)
 
 
-def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) -> StepReport:
+def _where_it_began(
+    plan: Plan, around: Surroundings, resumption: Resumption | None
+) -> Surroundings:
+    """A resumed run looks for its inputs from where it was started, unless they are given now."""
+    if resumption is None or resumption.cwd is None or not resumption.cwd.is_dir():
+        return around
+    inputs = {s.param for step in plan.steps for s in step.manifest.inputs}
+    if inputs & resumption.over_retries:
+        return around
+    return replace(around, cwd=resumption.cwd)
+
+
+def _run_step(
+    run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall, *, last: bool
+) -> StepReport:
     """Attempt one step until it is done or given up; or skip it, or do not start it."""
     step = planned.manifest.step
     earlier = run.resumption
@@ -107,20 +133,21 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
             continue  # what stopped it is found at the top
         if not attempts:
             if fresh is not None:
-                stop = publication_waits(run, fresh.since)
+                stop = publication_waits(run, fresh.since, last=last)
                 if stop is not None:
                     run.ledger.decided(run.run_id, step, made, stop, fresh.evidence)
                     return report(stop, earlier=fresh.result)
                 run.ledger.decided(run.run_id, step, made, fresh.decision, fresh.evidence)
                 run.note("skipped", f"step {step} is skipped: {fresh.decision.reason}", "info")
                 return report(fresh.decision, earlier=fresh.result)
-            stop = still_waiting(run, step) or approval_needed(run, planned)
+            stop = approval_needed(run, asked, recall.inputs(step), made)
             if stop is not None:
                 run.ledger.decided(run.run_id, step, made + 1, stop, {})
                 return report(stop)
             _preflight(run, planned, inputs)
         made += 1
         spec, limit_s = _attempt(run, planned, inputs, made)
+        before = models_in_force(run)
         attempted = run.attempt(spec, limit_s, recall.inputs(step), recall.sha256)
         attempts.append(attempted)
         decision = decide(
@@ -133,13 +160,18 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
         )
         if attempted.verdict.outcome == "halted" and run.watch.halt:
             decision = replace(decision, reason=f"{decision.reason} ({run.watch.halt})")
+        question = success = None
         if decision.exit_code == ExitCode.WAITING_FOR_APPROVAL:
-            decision = ask_to_retry(run, step, made, decision)
-        if decision.action == "next":
-            recall.succeeded(planned, attempted)
-            decision = publication_needed(run, attempted) or decision
-        evidence = attempted.evidence() | decision.evidence()
-        run.ledger.decided(run.run_id, step, made, decision, evidence)
+            question = ask_to_retry(run, asked, recall.inputs(step), made, decision)
+        elif decision.action == "next":
+            success = recall.success(planned, attempted)
+            question = publication_needed(run, attempted)
+        if decision.action != "next":
+            take_back_models(run, attempted, before)
+        if question is not None:
+            decision = question.decision
+        facts = success.model_dump(mode="json") if success is not None else None
+        run.conclude(attempted, decision, facts, question.write if question is not None else None)
         for issue in attempted.verdict.issues:
             run.note(issue.code, f"step {step}: {issue.message}")
         run.tell(step, decision, attempted.result)
@@ -151,13 +183,22 @@ def _run_step(run: Run, planned: PlannedStep, wishes: Wishes, recall: Recall) ->
         _pause(run, decision.wait_s)
 
 
+def _refused(run: Run, planned: PlannedStep, error: WatcherError) -> StepReport:
+    """The stop at a step that cannot be started or judged; what came before it stays told."""
+    decision = Decision("stop", str(error), error.exit_code)
+    step = planned.manifest.step
+    run.ledger.decided(run.run_id, step, 0, decision, {"refused": type(error).__name__})
+    run.note("refused", str(error), "critical")
+    return StepReport(step, planned.manifest.agent_name, (), decision)
+
+
 def _changed(planned: PlannedStep, changes: Mapping[str, Any]) -> PlannedStep:
     """The step with what retries have changed; raises ParameterError for a bound that has moved."""
     bounds = planned.manifest.parameter_bounds
     for name, value in changes.items():
         if name in bounds:
             where = f"{planned.manifest.file_name}: {name}, as an earlier retry has changed it"
-            check_value(where, bounds[name], value)
+            check_value(where, bounds[name], value, name)
     return replace(planned, parameters=changed(planned.parameters, changes))
 
 

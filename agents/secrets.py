@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
-
-from agents.parameters import Parameter
 
 MASK = "***"
 # A shorter text would be found in the middle of many words.
@@ -31,7 +28,8 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _NAMED = r"[\w.\-]*(?:token|secret|passw(?:or)?d|pwd|credential|signature|{more})"
 _RUN = re.compile(r"\S+")
-_USER = re.compile(r"://[^\s:/]*:")
+# One slash is what paths make of the two.
+_USER = re.compile(r":/{1,2}[^\s:/]*:")
 _IN_QUERY = re.compile(
     rf"(?P<before>[?&;]{_NAMED.format(more='key|sig')}=)(?P<secret>[^\s&;#\"']+)", re.IGNORECASE
 )
@@ -40,7 +38,13 @@ _IN_PAIR = re.compile(
     r"(?P<secret>\"[^\"]*\"|'[^']*'|[^\s&;#\"',)}]+)",
     re.IGNORECASE,
 )
-_PAIRS = (_IN_QUERY, _IN_PAIR)
+# As JSON and Python print it: "api_key": "SECRET".
+_IN_RECORD = re.compile(
+    rf"(?P<before>(?P<quote>[\"']){_NAMED.format(more='api_?key|access_?key')}(?P=quote)"
+    r"\s*:\s*)(?P<secret>\"(?:[^\"\\]|\\.)+\"|'(?:[^'\\]|\\.)+')",
+    re.IGNORECASE,
+)
+_PAIRS = (_IN_QUERY, _IN_PAIR, _IN_RECORD)
 
 
 def mask(value: Any, name: str = "", secrets: Collection[str] = ()) -> Any:
@@ -50,7 +54,7 @@ def mask(value: Any, name: str = "", secrets: Collection[str] = ()) -> Any:
     An object {"name": ..., "value": ...} is taken as a value of that name. secrets: texts that
     must not be in it either.
     """
-    if _is_secret_name(name):
+    if is_secret_name(name):
         return _hidden(value, secrets)
     match value:
         case str():
@@ -63,11 +67,6 @@ def mask(value: Any, name: str = "", secrets: Collection[str] = ()) -> Any:
             return value
 
 
-def masked_parameters(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
-    """The same parameters, fit to be kept and shown."""
-    return tuple(replace(p, value=mask(p.value, p.name)) for p in parameters)
-
-
 def has_secret(value: Any, name: str = "") -> bool:
     """Whether the value holds a secret, or held one before it was masked."""
     return any(MASK in text for text in _texts(mask(value, name)))
@@ -78,13 +77,34 @@ def secrets_in(values: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(s for s in _secrets(values, "") if len(s) >= SHORTEST_SECRET and s != MASK)
 
 
+def masked_names(values: Mapping[str, Any]) -> list[str]:
+    """The names, in order, whose values are kept masked; a value that really is *** is not one."""
+    secrets = secrets_in(values)
+    return [name for name, value in values.items() if mask(value, name, secrets) != value]
+
+
 def mask_text(text: str, secrets: Collection[str] = ()) -> str:
     """A line for people or a log, without these secrets, and without any that has a known shape."""
-    # The longest first: one secret may be a part of another.
-    for secret in sorted(secrets, key=len, reverse=True):
-        for form in {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}:
-            text = text.replace(form, MASK)
+    for form in forms(secrets):
+        text = text.replace(form, MASK)
     return _mask_known_shapes(text)
+
+
+def forms(secrets: Collection[str]) -> tuple[str, ...]:
+    """How secrets stand in texts: bare, in a URL, in JSON; the longest first.
+
+    One secret may be a part of another.
+    """
+    found = set(secrets)
+    found |= {quote(secret, safe="", errors="replace") for secret in secrets}
+    found |= {json.dumps(secret)[1:-1] for secret in secrets}
+    return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what is called so is a secret whatever it looks like: "api_key", "dbPassword"."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    return not (_SECRET_WORDS.isdisjoint(words) and _SECRET_PAIRS.isdisjoint(pairwise(words)))
 
 
 def _mask_known_shapes(text: str) -> str:
@@ -111,11 +131,6 @@ def _passwords(text: str) -> Iterator[tuple[int, int]]:
             yield user.end(), at
 
 
-def _is_secret_name(name: str) -> bool:
-    words = [word.lower() for word in _WORDS.findall(name)]
-    return not (_SECRET_WORDS.isdisjoint(words) and _SECRET_PAIRS.isdisjoint(pairwise(words)))
-
-
 def _name_of(record: Mapping[Any, Any], key: Any) -> str:
     """The name that the value under this key goes by."""
     called = record.get("name") if key == "value" else key
@@ -131,7 +146,7 @@ def _hidden(value: Any, secrets: Collection[str]) -> Any:
 
 
 def _secrets(value: Any, name: str) -> Iterable[str]:
-    if _is_secret_name(name):
+    if is_secret_name(name):
         with_origin = isinstance(value, Mapping) and "value" in value
         yield from _texts(value["value"] if with_origin else value)
         return

@@ -28,13 +28,17 @@ TICK_S = 0.1
 PARENT_PID_VARIABLE = "WATCHER_PARENT_PID"
 _SETTLE_S = 1.0
 
-# From a tick: leave it alone; ask it to stop at its safe point; kill the tree now.
-Order = Literal["halt", "interrupt", "kill"] | None
+# From a tick: leave it alone; ask it to stop at its safe point (halt, interrupt); kill the tree
+# now, as a person wants it (kill), or since it did not stop when asked (give_up).
+Order = Literal["halt", "interrupt", "kill", "give_up"] | None
 
 
 @dataclass(frozen=True, slots=True)
 class StepCommand:
-    """What to start. grace_s: seconds between asking and killing; the log lies at log_path."""
+    """What to start. grace_s: seconds between asking and killing; the log lies at log_path.
+
+    secrets: texts that must not get into the log.
+    """
 
     module: str
     request_path: Path
@@ -42,6 +46,7 @@ class StepCommand:
     cwd: Path
     grace_s: float
     log_limit_bytes: int = 50_000_000
+    secrets: frozenset[str] = frozenset()
 
 
 def run_step_process(
@@ -53,9 +58,10 @@ def run_step_process(
 ) -> Ending:
     """Start the step and stay until it and all its descendants have ended.
 
-    tick: called about every TICK_S; "halt" and "interrupt" send SIGTERM to the step once, "kill"
-    kills the whole tree at once. limit_s: the time limit in seconds, asked again at every tick,
-    since people may change it meanwhile. echo: gets the step's output too.
+    tick: called about every TICK_S; "halt" and "interrupt" send SIGTERM to the step once, and wake
+    it where it was stopped; "kill" and "give_up" kill the whole tree at once. limit_s: the time
+    limit in seconds, asked again at every tick, since people may change it meanwhile. echo: gets
+    the step's output too.
     """
     started = time.monotonic()
     limit = limit_s()
@@ -71,7 +77,9 @@ def run_step_process(
         )
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for
         try:
-            pump = LogPump(process.stdout, command.log_path, command.log_limit_bytes, echo)
+            pump = LogPump(
+                process.stdout, command.log_path, command.log_limit_bytes, echo, command.secrets
+            )
         except OSError:
             process.kill()
             process.communicate()
@@ -87,10 +95,15 @@ def run_step_process(
                     killed = _stop_tree(process, descendants, command.grace_s, tick)
                     break
                 order = tick()
+                if order == "give_up":
+                    killed = True
+                    break
                 if order == "kill":
                     killed, asked_to = True, "interrupt"
                     break
                 if order is not None and asked_to is None:
+                    _signal_group(process, signal.SIGCONT)  # what is stopped cannot obey
+                    # The step alone: its workers would die of it, and their trials with them.
                     process.send_signal(signal.SIGTERM)
                 asked_to = order or asked_to
         finally:
@@ -151,12 +164,13 @@ def _stop_tree(
 ) -> bool:
     """TERM to the group, then wait the grace. True: it had to be killed."""
     _signal_group(process, signal.SIGTERM)
+    _signal_group(process, signal.SIGCONT)  # a stopped process takes no other signal but KILL
     give_up_at = time.monotonic() + grace_s
     while (left_s := give_up_at - time.monotonic()) > 0:
         if _ended(process, min(TICK_S, left_s)):
             return False
         descendants.look()
-        if tick() == "kill":
+        if tick() in {"kill", "give_up"}:
             break
     return True
 

@@ -44,9 +44,13 @@ class Workspace:
 
     @property
     def policy_file(self) -> Path:
-        """The policy in force: the workspace's own, else the packaged default."""
+        """The workspace's own policy, else the packaged default.
+
+        Commands ask commands.surroundings.policy_in_force, which knows whether one is gone.
+        """
         own = self.own_policy_file
-        return own if own.exists() else packaged(POLICY_FILE)
+        # A link that leads nowhere is a policy that cannot be read, not a workspace without one.
+        return own if os.path.lexists(own) else packaged(POLICY_FILE)
 
     @property
     def manifests_folder(self) -> Path:
@@ -93,6 +97,17 @@ class Workspace:
     def attempt_folder(self, run_id: str, what: str, attempt: int) -> Path:
         """Where one attempt keeps request, result, progress and log. what: "step5", "predict"."""
         return self.state_folder / "runs" / run_id / f"{what}-attempt{attempt}"
+
+    def make_private(self, folder: Path) -> None:
+        """Make an attempt's folder and those above it, for the eyes of the owner alone.
+
+        What a step writes there may quote its parameters, and those may hold a password.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in (folder, *folder.parents):
+            if each in (self.state_folder, self.root):
+                break
+            each.chmod(0o700)
 
     def inside(self, path: str) -> Path | None:
         """The file at a path from the workspace; None if a symlink or .. leads out of it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from steps.policies import validation_message
 
 SIDECAR = "best_model.meta.json"
 VERSIONS = ".versions"
+# In a version folder while a person is asked about it; its text: what was in force at that time.
+WAITS_FILE = ".waits-for-approval"
 VERSIONS_KEPT = 5
 
 
@@ -77,9 +80,8 @@ def version_folder(workspace: Path, agent_name: str, run_id: str, attempt: int) 
 
     What the link points to is never touched.
     """
-    versions = workspace / "models" / VERSIONS
     in_force = (workspace / "models" / agent_name).resolve()
-    folder = versions / (run_id if attempt == 1 else f"{run_id}-attempt{attempt}")
+    folder = version_of(workspace, run_id, attempt)
     if folder.exists():
         if folder.resolve() == in_force:
             raise ArtifactError(f"{folder}: this attempt has published its models already")
@@ -88,10 +90,24 @@ def version_folder(workspace: Path, agent_name: str, run_id: str, attempt: int) 
     return folder
 
 
+def version_of(workspace: Path, run_id: str, attempt: int) -> Path:
+    """The folder that an attempt's models are laid out in, whether it is there or not."""
+    name = run_id if attempt == 1 else f"{run_id}-attempt{attempt}"
+    return workspace / "models" / VERSIONS / name
+
+
 def version_in_force(workspace: Path, agent_name: str) -> Path | None:
     """The version folder that the link points to, from the workspace; None if there is none."""
     link = workspace / "models" / agent_name
     return Path("models") / VERSIONS / link.readlink().name if link.is_symlink() else None
+
+
+def versions_in_force(workspace: Path) -> dict[str, Path]:
+    """The version in force of each agent that has one, as version_in_force says it."""
+    models = workspace / "models"
+    links = sorted(path.name for path in models.iterdir()) if models.is_dir() else []
+    found = {name: version_in_force(workspace, name) for name in links if name[0] != "."}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def publish(workspace: Path, agent_name: str, version: Path) -> None:
@@ -100,12 +116,51 @@ def publish(workspace: Path, agent_name: str, version: Path) -> None:
     _sync_tree(version)
     if link.is_dir() and not link.is_symlink():
         # A copy of a workspace has a plain folder here: it becomes a version like any other.
-        link.rename(version.parent / f"adopted-before-{version.name}")
-    temporary = link.with_name(f".{agent_name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
-    temporary.replace(link)
-    keep_last_versions(workspace, agent_name, version)
+        link.rename(_adopted(version))
+    before = version_in_force(workspace, agent_name)
+    _point(link, version)
+    (version / WAITS_FILE).unlink(missing_ok=True)
+    # What was in force stays: whoever judges the new models may turn the link back.
+    keep_last_versions(workspace, version, *([workspace / before] if before else []))
+
+
+def turn_back(workspace: Path, agent_name: str, version: Path, before: Path | None) -> Path | None:
+    """Put in force again what was before `version` was published; returns it, None for nothing.
+
+    version, before: from the workspace; before: None where there was no link. No version is
+    deleted. Raises ArtifactError, and changes nothing, where another version is in force, or the
+    one before is gone.
+    """
+    link = workspace / "models" / agent_name
+    if version_in_force(workspace, agent_name) != version:
+        raise ArtifactError(f"{link}: another version is in force meanwhile")
+    adopted = _adopted(workspace / version)
+    if before is None and adopted.is_dir():
+        before = adopted.relative_to(workspace)
+    if before is None:
+        link.unlink()
+        return None
+    if not (workspace / before).is_dir():
+        raise ArtifactError(f"{workspace / before}: was in force before, and is gone")
+    _point(link, workspace / before)
+    return before
+
+
+def let_wait(workspace: Path, agent_name: str, version: Path) -> str | None:
+    """Keep a version folder while a person is asked whether to publish it.
+
+    Returns what is in force now, from the workspace (None: nothing): the answer holds for that
+    only, and the folder is kept no longer than that stays in force.
+    """
+    in_force = version_in_force(workspace, agent_name)
+    text = str(in_force) if in_force else ""
+    write_text_atomic(version / WAITS_FILE, text)
+    return text or None
+
+
+def wait_no_more(workspace: Path, version: str | Path) -> None:
+    """Nobody is asked about a version any more: it may be dropped like any other."""
+    (workspace / version / WAITS_FILE).unlink(missing_ok=True)
 
 
 def publish_version(workspace: Path, agent_name: str, version: str | Path) -> Sidecar:
@@ -130,13 +185,21 @@ def publish_version(workspace: Path, agent_name: str, version: str | Path) -> Si
     return read_sidecar(folder / SIDECAR)
 
 
-def keep_last_versions(workspace: Path, agent_name: str, newest: Path) -> None:
-    """Delete all but the last few version folders; never `newest` and never the one in force."""
-    kept = {newest.resolve(), (workspace / "models" / agent_name).resolve()}
-    folders = [path for path in newest.parent.iterdir() if path.is_dir()]
-    others = [path for path in folders if path.resolve() not in kept]
+def keep_last_versions(workspace: Path, *spared: Path) -> None:
+    """Delete all but the last few version folders.
+
+    Never those `spared`, in force, or waiting for an approval that can still be given.
+    """
+    in_force = {str(version) for version in versions_in_force(workspace).values()}
+    kept = {path.resolve() for path in (*spared, *(workspace / name for name in in_force))}
+    others = [
+        path
+        for path in (workspace / "models" / VERSIONS).iterdir()
+        if path.is_dir() and path.resolve() not in kept and not _waits(path, in_force)
+    ]
     others.sort(key=lambda path: path.stat().st_mtime)
-    for old in others[: max(0, len(folders) - VERSIONS_KEPT)]:
+    room = max(0, VERSIONS_KEPT - len(kept))
+    for old in others[: max(0, len(others) - room)]:
         shutil.rmtree(old)
 
 
@@ -175,6 +238,28 @@ def read_sidecar(path: Path) -> Sidecar:
     if stated.is_absolute() or ".." in stated.parts:
         raise ArtifactError(f"{path}: checkpoint_path leaves the workspace: {stated}")
     return sidecar
+
+
+def _point(link: Path, version: Path) -> None:
+    """Turn the link by one rename."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
+    temporary.replace(link)
+
+
+def _adopted(version: Path) -> Path:
+    """Where the plain folder lies that `version` has replaced."""
+    return version.parent / f"adopted-before-{version.name}"
+
+
+def _waits(version: Path, in_force: Collection[str]) -> bool:
+    """Whether a person is asked about it, and what it would replace is in force still."""
+    try:
+        asked_over = (version / WAITS_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return asked_over in in_force if asked_over else not in_force
 
 
 def _verified(folder: Path, sidecar: Sidecar) -> Path:

@@ -92,7 +92,7 @@ class Scores(Frozen):
 class FamilyResult(Frozen):
     """What one model family came to. Only a complete one has scores; the others say why in error.
 
-    skipped: the policy does not allow it. stopped: people ended the run before it was done.
+    skipped: the policy or the skip registry does not let it train. stopped: people ended the run before it was done.
     """
 
     status: Literal["complete", "failed", "skipped", "stopped"]
@@ -140,12 +140,15 @@ class Awaiting(Frozen):
     """What a step has left undone until a person approves: `watcher --approve RUN`.
 
     agent: whose models they are. version: the folder of the models that wait, from the workspace.
-    reason: a sentence with the numbers that the question rests on.
+    in_force: the version folder that they would replace, None if they would replace none; the
+    approval holds as long as that is in force. reason: a sentence with the numbers that the
+    question rests on.
     """
 
     what: Literal["publish"]
     agent: str
     version: str
+    in_force: str | None
     reason: str
 
 

@@ -52,7 +52,8 @@ def run_step(run: Callable[[StepRequest], StepResult], argv: Sequence[str] | Non
         print(f"{path}: not a readable request: {error}", file=sys.stderr)
         return 2
     result = _run_to_result(run, request)
-    write_text_atomic(request.result_path, result.model_dump_json(indent=1))
+    # A library's error may quote a password.
+    write_text_atomic(request.result_path, result.model_dump_json(indent=1), private=True)
     return 1 if result.status == "failed" else 0
 
 

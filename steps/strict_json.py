@@ -7,11 +7,23 @@ deeper than MAX_DEPTH, text longer than MAX_BYTES.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
+
+# What an excerpt of somebody's file must not show: where addresses lead (many are a token), and
+# what is called like a secret.
+_HIDDEN = (
+    re.compile(r"://(?P<secret>[^\s\"',]+)"),
+    re.compile(
+        r"\"[^\"]*(?:passw|pwd|secret|token|credential|(?:api|access|private)_?key)[^\"]*\"\s*:\s*"
+        r"(?P<secret>\"[^\"]*\"?|\d+)",
+        re.IGNORECASE,
+    ),
+)
 
 
 def read_text(path: Path, error: type[Exception]) -> str:
@@ -92,6 +104,15 @@ def _where(text: str, source: str, fault: json.JSONDecodeError) -> str:
     line = text.split("\n")[fault.lineno - 1]  # as the json module counts lines
     if not line.strip():
         return place
+    for pattern in _HIDDEN:
+        line = pattern.sub(_starred, line)
     start = max(0, fault.colno - 1 - 30)
     excerpt = line[start : start + 60]
     return f"{place}\n    {excerpt}\n    {' ' * (fault.colno - 1 - start)}^"
+
+
+def _starred(found: re.Match[str]) -> str:
+    """The text found with its secret hidden, as long as before: the mark under it stays right."""
+    before, after = found.start("secret") - found.start(), found.end() - found.end("secret")
+    length = len(found["secret"])
+    return found[0][:before] + "*" * length + found[0][before + length : before + length + after]

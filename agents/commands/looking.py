@@ -111,3 +111,13 @@ def policies_check(flags: argparse.Namespace, _packages: Sequence[str]) -> Answe
         document,
         lambda console: show_policy(console, workspace.policy_file, found),
     )
+
+
+def skip_status(flags: argparse.Namespace, _packages: Sequence[str]) -> Answer:
+    """Which families are left out for critical results, and how the others stand."""
+    from agents.reports.skips import gather_skips, skips_document
+    from agents.views.skips_view import show_skips
+
+    workspace = Workspace.open(flags.workspace)
+    found = gather_skips(workspace, policy_reader(workspace)().skip, local_now())
+    return Answer(ExitCode.DONE, skips_document(found), lambda console: show_skips(console, found))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 
 from agents.answer import Answer
 from agents.commands.surroundings import manifest_reader, surroundings
+from agents.errors import UsageError
 from agents.inputs import FoundInput
 from agents.ledger import Ledger
 from agents.parameters import given_params
 from agents.plan import Plan, PlannedStep, plan_steps
 from agents.reports.documents import run_document
-from agents.resume import find_resumable, overlaid
+from agents.reports.masking import masked_report
+from agents.resume import find_resumable
 from agents.run import RunReport, Surroundings
 from agents.runner import Wishes, run_pipeline
-from agents.workspace import Workspace, halt_reason
+from agents.secrets import mask_text
+from agents.workspace import Workspace
 from steps.contract import ExitCode
-from steps.policies import PolicyError, load_policy
 
 
 def run(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
@@ -46,7 +46,10 @@ def predict(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
 
 def daemon(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
     """Stay, and run the pipeline again and again."""
-    from agents.daemon.loop import Daemon, EndOnSignal, jitters, parse_every
+    from agents.daemon.ending import EndOnSignal
+    from agents.daemon.loop import Daemon
+    from agents.daemon.schedule import jitters, parse_every
+    from agents.daemon.turns import Turns
     from agents.daemon.watched_files import WatchedFile, WatchedFiles, watched_path
 
     workspace = Workspace.open(flags.workspace)
@@ -56,22 +59,20 @@ def daemon(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
         WatchedFile(watched_path(file, workspace.root, around.cwd))
         for file in flags.on_change or ()
     ]
-    watched = WatchedFiles(files, around.view.say) if files else None
-
-    def turn() -> RunReport:
-        # Read anew each time: people edit manifests and policy between runs.
-        here = surroundings(flags, workspace)
-        plan, wishes = _plan(flags, packages, here)
-        return run_pipeline(plan, here, wishes)
-
-    with EndOnSignal():
+    ending = EndOnSignal()
+    turns = Turns(
+        lambda: surroundings(flags, workspace), lambda here: _plan(flags, packages, here), ending
+    )
+    with ending:
         report = Daemon(
-            turn,
-            partial(_halted, workspace),
+            turns.run,
+            turns.held,
             around.view.say,
             every_s=every_s,
             jitter=jitters(workspace.root, every_s or 0.0),
-            changes=watched,
+            changes=WatchedFiles(files, around.view.say) if files else None,
+            asked=ending.exit_code,
+            cannot_start=turns.cannot_start,
         ).work()
     said = f"The daemon has ended: {report.turns} runs tried, {report.failed} came to grief."
     document = {
@@ -89,18 +90,27 @@ def _plan(
     given = given_params(flags.params, flags.params_file)
     start, end = flags.start_step, flags.end_step
     resumption = None
-    if flags.resume:
-        resumption = find_resumable(around.workspace, around.now)
-        resumption = replace(resumption, given_now=frozenset(given.values))
-        given = overlaid(resumption.given, given)
+    if flags.resume is not None:
+        resumption = find_resumable(around.workspace, around.now, flags.resume)
+        resumption = resumption.with_given(given)
+        given = resumption.given
         start, end = resumption.start, resumption.end
     manifests = manifest_reader(around.workspace, packages)()
     plan = plan_steps(manifests, start, end, given, around.live.current)
+    _refuse_to_force_others(flags.force_step or (), plan)
     return plan, Wishes(
         force=flags.force,
         force_steps=frozenset(flags.force_step or ()),
         resumption=resumption,
     )
+
+
+def _refuse_to_force_others(forced: Sequence[int], plan: Plan) -> None:
+    planned = [step.manifest.step for step in plan.steps]
+    for step in forced:
+        if step not in planned:
+            have = ", ".join(map(str, planned))
+            raise UsageError(f"--force-step must be a step of this run: {have}; got {step}")
 
 
 def _dry_run(plan: Plan, around: Surroundings, wishes: Wishes) -> Answer:
@@ -118,7 +128,7 @@ def _dry_run(plan: Plan, around: Surroundings, wishes: Wishes) -> Answer:
     ]
     problems = obstacles(plan, around.workspace, policy, around.cwd)
     worst = problems[0].exit_code if problems else ExitCode.DONE
-    sentences = [str(problem) for problem in problems]
+    sentences = [mask_text(str(problem)) for problem in problems]
     document = {"status": "cannot_start" if problems else "ok", "exit_code": int(worst)}
     return Answer(
         worst,
@@ -157,16 +167,9 @@ def _would(
 def _run_answer(report: RunReport, workspace: Workspace) -> Answer:
     from agents.views.result import show_run
 
+    told = masked_report(report)
     return Answer(
-        report.exit_code,
-        run_document(report, workspace),
-        lambda console: show_run(console, report, workspace),
+        told.exit_code,
+        run_document(told, workspace),
+        lambda console: show_run(console, told, workspace),
     )
-
-
-def _halted(workspace: Workspace) -> str | None:
-    """Why nothing may start; a policy that cannot be read is the run's to refuse."""
-    try:
-        return halt_reason(workspace, load_policy(workspace.policy_file))
-    except PolicyError:
-        return None

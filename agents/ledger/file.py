@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from agents.errors import LedgerError
+from agents.errors import LedgerBusy, LedgerError
 from agents.ledger.schema import bring_up_to_date, show_as_up_to_date, version_of
 
 BUSY_S = 5.0
@@ -73,11 +73,19 @@ def faults(path: Path, busy_s: float) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         match _code(error):
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                said = f"another program kept it locked for {busy_s:g} s; close it and try again"
+                raise LedgerBusy(
+                    f"{path}: another program kept it locked for {busy_s:g} s; close it and try "
+                    "again"
+                ) from None
             case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
                 said = f"{error}; is the disk full? What was recorded before is kept"
             case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY:
                 said = f"{error}; who may write in its folder can open it"
+            case sqlite3.SQLITE_CONSTRAINT:
+                said = (
+                    f"what was to be written does not go with what is there ({error}); it is as it "
+                    "was before, and `watcher --status` shows it"
+                )
             case sqlite3.SQLITE_ERROR:
                 said = str(error)
             case _:

@@ -122,17 +122,22 @@ class LedgerReader:
         return self._rows("SELECT * FROM events WHERE run_id = ? ORDER BY id", run_id)
 
     def approvals(self, run_id: str) -> list[Row]:
-        """What a run asked a person for, in order; `approved_at` is None while it waits."""
+        """What a run asked a person for, in order; `answer` is None while it waits."""
         return self._rows("SELECT * FROM approvals WHERE run_id = ? ORDER BY id", run_id)
 
-    def is_approved(self, run_id: str, step: int | None, what: str) -> bool:
-        """Whether a person has approved exactly this. step: None for a publication."""
+    def open_questions(self) -> list[Row]:
+        """What people have been asked and not answered, of all runs, the latest first."""
+        return self._rows("SELECT * FROM approvals WHERE answer IS NULL ORDER BY id DESC")
+
+    def is_approved(self, run_id: str, step: int | None, what: str, digest: str = "") -> bool:
+        """Whether a person has approved exactly this; arguments as in approval_asked."""
         found = self._row(
-            "SELECT id FROM approvals WHERE run_id = ? AND step IS ? AND what = ? "
-            "AND approved_at IS NOT NULL LIMIT 1",
+            "SELECT id FROM approvals WHERE run_id = ? AND step IS ? AND what = ? AND digest = ? "
+            "AND answer = 'approved' LIMIT 1",
             run_id,
             step,
             mask_text(what),  # as it was kept
+            digest,
         )
         return found is not None
 

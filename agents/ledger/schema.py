@@ -71,17 +71,51 @@ _VERSION_2 = (
     "CREATE INDEX artifacts_by_content ON artifacts (sha256, attempt_id)",
 )
 
-_MIGRATIONS = (_VERSION_1, _VERSION_2)
+# digest: of what a question is about, beside its sentence. answer: approved, rejected, or withdrawn
+# by the watcher; NULL while a person is asked.
+_VERSION_3_APPROVALS = (
+    "ALTER TABLE approvals RENAME COLUMN approved_at TO answered_at",
+    "ALTER TABLE approvals RENAME COLUMN approved_by TO answered_by",
+    "ALTER TABLE approvals ADD COLUMN digest TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE approvals ADD COLUMN answer TEXT "
+    "CHECK (answer IN ('approved', 'rejected', 'withdrawn'))",
+)
+_VERSION_3 = (
+    *_VERSION_3_APPROVALS,
+    "UPDATE approvals SET answer = 'approved' WHERE answered_at IS NOT NULL",
+    "CREATE INDEX approvals_open ON approvals (id) WHERE answer IS NULL",
+)
+
+_MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(_MIGRATIONS)
 
-# What a reader of a version 1 ledger sees: names in TEMP come before those of the file, which
-# stays as it is.
-_VERSION_1_AS_2 = (
+# What a reader of an older ledger sees: names in TEMP come before those of the file, which stays as
+# it is.
+_VERSION_2_AS_3 = (
+    "PRAGMA temp_store = MEMORY",
+    "CREATE TEMP VIEW approvals AS SELECT id, run_id, step, what, asked_at, "
+    "approved_at AS answered_at, approved_by AS answered_by, note, '' AS digest, "
+    "CASE WHEN approved_at IS NULL THEN NULL ELSE 'approved' END AS answer FROM main.approvals",
+)
+_VERSION_1_AS_3 = (
     "PRAGMA temp_store = MEMORY",
     "CREATE TEMP VIEW runs AS SELECT *, 0 AS resumed, rowid AS turn FROM main.runs",
     "CREATE TEMP VIEW attempts AS SELECT *, '{}' AS inputs, NULL AS winner FROM main.attempts",
     "CREATE TEMP VIEW decisions AS SELECT *, NULL AS budget, NULL AS rule FROM main.decisions",
     *(table.replace("CREATE TABLE", "CREATE TEMP TABLE", 1) for table in _NEW_TABLES),
+    *_VERSION_3_APPROVALS,
+)
+
+
+# What a reader of an empty file sees.
+_EMPTY = (
+    "PRAGMA temp_store = MEMORY",
+    *(
+        statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1)
+        for statements in _MIGRATIONS
+        for statement in statements
+        if not statement.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX"))
+    ),
 )
 
 
@@ -93,8 +127,8 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
     try:
         # Once more under the lock: another writer (an approval) may have been first.
         version = version_of(db, path)
-        if version == 0 and db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone():
-            raise LedgerError(f"{path}: is no ledger: another program's tables are in it")
+        if version == 0:
+            _refuse_another_programs(db, path)
         for statements in _MIGRATIONS[version:]:
             for statement in statements:
                 db.execute(statement)
@@ -108,11 +142,21 @@ def bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
 def show_as_up_to_date(db: sqlite3.Connection, path: Path) -> None:
     """Let the queries of this version read an older ledger, which is not changed."""
     match version_of(db, path):
-        case 0:
-            raise LedgerError(f"{path}: is no ledger: it is empty; move it away")
-        case 1:
-            for statement in _VERSION_1_AS_2:
+        case 0:  # as it is for a moment while the first run begins: nothing has run
+            _refuse_another_programs(db, path)
+            for statement in _EMPTY:
                 db.execute(statement)
+        case 1:
+            for statement in _VERSION_1_AS_3:
+                db.execute(statement)
+        case 2:
+            for statement in _VERSION_2_AS_3:
+                db.execute(statement)
+
+
+def _refuse_another_programs(db: sqlite3.Connection, path: Path) -> None:
+    if db.execute("SELECT name FROM main.sqlite_master LIMIT 1").fetchone():
+        raise LedgerError(f"{path}: is no ledger: another program's tables are in it")
 
 
 def version_of(db: sqlite3.Connection, path: Path) -> int:

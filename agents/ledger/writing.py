@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from agents.decide import Decision
 from agents.health import Ending, Verdict
 from agents.ledger.file import BUSY_S, faults, open_to_write
 from agents.ledger.placed import placements
+from agents.ledger.questions import Answer, answer_open, ask
 from agents.ledger.reading import LedgerReader
 from agents.parameters import Parameter
 from agents.secrets import mask, mask_text, secrets_in
@@ -37,6 +38,7 @@ class Ledger(LedgerReader):
         super().__init__(path, connection, now, busy_s)
         # Secrets among the parameters seen so far: texts that quote one of them are masked too.
         self._secrets: set[str] = set()
+        self._in_one = False
 
     @classmethod
     def create(cls, path: Path, now: Callable[[], datetime], busy_s: float = BUSY_S) -> Self:
@@ -190,38 +192,30 @@ class Ledger(LedgerReader):
                 (step, run_id, attempt, self._stamp(), kept),
             )
 
-    def approval_asked(self, run_id: str, step: int | None, what: str) -> int:
-        """A run waits for a person; returns the id. Asking the same again adds nothing.
+    def approval_asked(self, run_id: str, step: int | None, what: str, digest: str = "") -> int:
+        """A run waits for a person; returns the id. Nothing is added while the same is asked.
 
-        step: None for a publication. what: what the person allows, a sentence.
+        step: None for a publication. what: what the person allows, a sentence. digest: of what
+        the sentence does not say, such as parameters; the answer holds for nothing else.
         """
         with self._writing() as db:
-            key = (run_id, step, mask_text(what))
-            asked = db.execute(
-                "SELECT id FROM approvals WHERE run_id = ? AND step IS ? AND what = ? LIMIT 1", key
-            ).fetchone()
-            if asked is not None:
-                return int(asked["id"])
-            cursor = db.execute(
-                "INSERT INTO approvals (run_id, step, what, asked_at) VALUES (?, ?, ?, ?)",
-                (*key, self._stamp()),
-            )
-            return int(cursor.lastrowid or 0)
+            return ask(db, run_id, step, mask_text(what), digest, self._stamp())
 
-    def approval_given(self, run_id: str, by: str, note: str = "") -> list[str]:
-        """A person approves all that a run waits for; returns what that was, in order."""
+    def approval_answered(
+        self,
+        run_id: str,
+        answer: Answer,
+        by: str,
+        note: str = "",
+        only: Collection[int] | None = None,
+    ) -> list[str]:
+        """What a run waits for is answered; returns what that was, in order.
+
+        only: ids of the questions; None: all that are open.
+        """
         with self._writing() as db:
-            rows = db.execute(
-                "SELECT id, what FROM approvals WHERE run_id = ? AND approved_at IS NULL "
-                "ORDER BY id",
-                (run_id,),
-            ).fetchall()
-            given = (self._stamp(), by, self._text(note))
-            db.executemany(
-                "UPDATE approvals SET approved_at = ?, approved_by = ?, note = ? WHERE id = ?",
-                [(*given, row["id"]) for row in rows],
-            )
-        return [str(row["what"]) for row in rows]
+            given = (answer, self._stamp(), by, self._text(note))
+            return answer_open(db, run_id, given, only)
 
     def event(self, run_id: str, code: str, message: str) -> None:
         """Something that happened beside the steps: a policy change, a halt."""
@@ -265,7 +259,20 @@ class Ledger(LedgerReader):
         return self._now().isoformat(timespec="milliseconds")
 
     @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside is kept whole or not at all, also when the watcher is killed."""
+        with self._writing():
+            self._in_one = True
+            try:
+                yield
+            finally:
+                self._in_one = False
+
+    @contextlib.contextmanager
     def _writing(self, busy_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        if self._in_one:
+            yield self._db
+            return
         wait_s = self._busy_s if busy_s is None else busy_s
         with faults(self._path, wait_s):
             self._db.execute(f"PRAGMA busy_timeout = {round(1000 * wait_s)}")

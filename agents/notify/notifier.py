@@ -66,8 +66,17 @@ def run_started(facts: RunFacts, doing: str) -> Message:
     return _message("info", f"run started ({facts.run_id})", facts, f"running {doing}", "")
 
 
-def run_ended(facts: RunFacts, state: str, message: str, step: int | None = None) -> Message:
-    """A run is over. state: as in the ledger; step: the one that it ended at, if any."""
+def run_ended(
+    facts: RunFacts,
+    state: str,
+    message: str,
+    step: int | None = None,
+    asked_by: str | None = None,
+) -> Message:
+    """A run is over. state: as in the ledger; step: the one that it ended at, if any.
+
+    asked_by: the run that has asked what it waits for, where that is another: people were told.
+    """
     status = "watcher --status"
     match state:
         case "complete":
@@ -76,6 +85,8 @@ def run_ended(facts: RunFacts, state: str, message: str, step: int | None = None
             said = ("info", "run halted", "watcher --run-pipeline --resume, once it may go on")
         case "interrupted":
             said = ("info", "run interrupted", "watcher --run-pipeline --resume")
+        case "waiting" if asked_by not in {None, facts.run_id}:
+            said = ("info", f"run waits for what {asked_by} asked", f"watcher --approve {asked_by}")
         case "waiting":
             said = ("critical", "run waits for you", f"watcher --approve {facts.run_id}")
         case _:
@@ -101,6 +112,16 @@ def no_signal(facts: RunFacts, headline: str) -> Message:
     """A step found nothing to predict."""
     subject = f"no signal (run {facts.run_id})"
     return _message("degraded", subject, facts, headline, "watcher --status")
+
+
+def not_started(workspace: str, reason: str) -> Message:
+    """A daemon could not start a run, so there is none to ask about. workspace: the folder's name.
+
+    reason: one sentence.
+    """
+    host = f"host: {socket.gethostname()}"
+    lines = (reason, f"workspace: {workspace}", host, "next: watcher --doctor")
+    return Message("critical", "watcher: no run could be started", lines)
 
 
 def _message(about: Class, subject: str, facts: RunFacts, what: str, next_step: str) -> Message:

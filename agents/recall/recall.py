@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from agents.attempt import Attempted
 from agents.decide import TRAINING_STEP, Decision
-from agents.freshness import StepFacts
+from agents.freshness import StepFacts, SuccessFacts
 from agents.parameters import Parameter
 from agents.plan import PlannedStep
 from agents.recall.fingerprints import CACHE_FILE, Fingerprints
@@ -75,9 +75,7 @@ class Recall:
         )
         self._before[step] = facts
         if freshness.run or row is None:
-            self._run.ledger.event(
-                self._run.run_id, "runs", f"step {step} runs: {freshness.sentence}"
-            )
+            self._run.record("runs", f"step {step} runs: {freshness.sentence}")
             return None
         evidence = {"since": row["run_id"], "attempt": row["attempt"]}
         decision = Decision("skip", freshness.sentence)
@@ -105,30 +103,31 @@ class Recall:
         """The hash of an output, kept for what comes after."""
         return self._hashes.sha256(path)
 
-    def succeeded(self, planned: PlannedStep, attempted: Attempted) -> None:
-        """Record a success; what the step depended on is as it was when `fresh` was asked."""
+    def success(self, planned: PlannedStep, attempted: Attempted) -> SuccessFacts | None:
+        """What to record of a success; what it depended on is as it was when `fresh` was asked.
+
+        None, and it is said why, where no later run may rely on it.
+        """
         step, run = planned.manifest.step, self._run
         assert attempted.result is not None  # noqa: S101 - a success has one
         allowed = self._before[step].parameters.get(_FAMILIES, {})
         off = [name for name, f in attempted.result.families.items() if f.status == "skipped"]
         if isinstance(allowed, dict) and any(allowed.get(name) for name in off):
-            why = f"{', '.join(off)} was switched off while it ran"
+            why = f"{', '.join(off)} was skipped in it"
             run.note("not_recorded", f"step {step} counts as not fresh: {why}")
-            return
+            return None
         facts = facts_after(
             self._before[step],
             planned.manifest,
             attempted.result,
             self._workspace,
             self._hashes,
-            run.tried.changes(step),
+            {p.name: p.value for p in planned.parameters if p.origin == "retry"},
         )
         if isinstance(facts, NotRecorded):
             run.note("not_recorded", facts.reason)
-            return
-        run.ledger.success_recorded(
-            step, run.run_id, attempted.spec.attempt, facts.model_dump(mode="json")
-        )
+            return None
+        return facts
 
     def _look_up(self, _done: int, _total: int) -> None:
         if self._run.watch.tick() is not None:
@@ -145,6 +144,7 @@ def depended_on(planned: PlannedStep, policy: Policy) -> tuple[Parameter, ...]:
         *planned.parameters,
         Parameter(_FAMILIES, families, "default"),
         Parameter("policy.publish", publish, "default"),
+        Parameter("policy.training.diagnostics", policy.training.diagnostics, "default"),
     )
 
 

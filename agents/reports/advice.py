@@ -35,14 +35,16 @@ def next_steps(
         return _while_halted(workspace, run, halt)
     if run is not None and run.state == "waiting":
         return _after_waiting(run)
+    elsewhere = _asked_elsewhere(run) if run is not None else ()
     if run is not None and run.state in {"failed", "interrupted", "halted"}:
-        return _after_failure(run)
+        return (*_after_failure(run), *elsewhere)
     if has_winner:
         return (
+            *elsewhere,
             "score new rows: watcher --predict TABLE --output predictions.csv",
             f"the winner's sidecar: {WINNER_SIDECAR}",
         )
-    return _first_steps(workspace, read_manifests)
+    return (*elsewhere, *_first_steps(workspace, read_manifests))
 
 
 def _while_halted(workspace: Workspace, run: RunStatus | None, halt: str) -> tuple[str, ...]:
@@ -57,7 +59,25 @@ def _after_waiting(run: RunStatus) -> tuple[str, ...]:
     if not run.waits_for:
         return (f"to go on: {RESUME}",)
     asked = tuple(f"it waits for an approval: {what}" for what in run.waits_for)
-    return (*asked, f"to approve: watcher --approve {run.run_id}", f"then go on: {RESUME}")
+    # Where only its models wait, the answer may end the run; what follows is said with it.
+    own = [question for question in run.questions if question.run_id == run.run_id]
+    ends = own and all(question.step is None for question in own)
+    return (*asked, _to_answer(run.asked_by), *(() if ends else (f"then go on: {RESUME}",)))
+
+
+def _asked_elsewhere(run: RunStatus) -> tuple[str, ...]:
+    """The questions of other runs, with the commands that answer them."""
+    lines: list[str] = []
+    for run_id in dict.fromkeys(question.run_id for question in run.questions):
+        if run_id != run.run_id:
+            asked = [question.what for question in run.questions if question.run_id == run_id]
+            lines += [f"run {run_id} waits for an approval: {what}" for what in reversed(asked)]
+            lines.append(_to_answer(run_id))
+    return tuple(lines)
+
+
+def _to_answer(run_id: str) -> str:
+    return f"to approve: watcher --approve {run_id}; to refuse: watcher --reject {run_id}"
 
 
 def _after_failure(run: RunStatus) -> tuple[str, ...]:

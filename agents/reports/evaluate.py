@@ -7,9 +7,11 @@ shows in its content, not in its name.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +22,7 @@ from agents.errors import UsageError
 from agents.health import Ending, Verdict, judge
 from agents.manifests import Manifest
 from agents.parameters import Given, merge_params
+from agents.reports.masking import masked_result, secrets_of_attempt
 from steps.contract import (
     REQUEST_FILE,
     ExitCode,
@@ -32,7 +35,7 @@ from steps.contract import (
 )
 from steps.policies import Policy, validation_message
 
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 100_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -76,6 +79,7 @@ def evaluate(path: Path, policy: Policy, manifests: Sequence[Manifest]) -> Evalu
             f"{path}: must be a step's result (keys status, headline) or training diagnostics "
             f"(keys run_id, families), got keys {have}"
         )
+    result = masked_result(result, secrets_of_attempt(path.parent))
     values, bounds, origin = _parameters(path, result, manifests)
     verdict = judge(result.step, _ending(result), result)
     decision = decide(verdict, result.step, Tried(), policy.retries, values, bounds)
@@ -161,9 +165,9 @@ def _as_result(found: _Diagnostics) -> StepResult:
 
 def _error(families: dict[str, FamilyResult]) -> StepError:
     tried = [family for family in families.values() if family.status != "skipped"]
-    if not tried:
-        return StepError(kind="blocked", message="every family is switched off by policy")
     reasons = "; ".join(f"{name}: {family.error}" for name, family in families.items())
+    if not tried:
+        return StepError(kind="blocked", message=f"no family may train: {reasons}")
     of_memory = all(any(n.code == "out_of_memory" for n in family.notes) for family in tried)
     return StepError(
         kind="out_of_memory" if of_memory else "internal",
@@ -206,10 +210,14 @@ def _parameters(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            stat = os.fstat(file.fileno())
+            if not S_ISREG(stat.st_mode):
+                raise UsageError(f"{path}: must be a regular file, got another kind")
             content = file.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
-            raise UsageError(f"{path}: must be at most {_MOST_BYTES} bytes, got more")
+            size = max(len(content), stat.st_size)
+            raise UsageError(f"{path}: must be at most {_MOST_BYTES} bytes, got {size}")
         document = json.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
@@ -227,6 +235,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UsageError(f"{path}: must be an object {{...}}, got a {type(document).__name__}")
     return document
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A pipe that nobody writes into would hold up whoever opens it.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Model:

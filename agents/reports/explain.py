@@ -16,6 +16,7 @@ from typing import Any
 from agents.errors import UsageError
 from agents.ledger import Ledger
 from agents.parameters import Parameter
+from agents.reports.answered import Approval, read_approval
 from agents.reports.decided import Decided, read_decision
 from agents.reports.run_status import told_state
 
@@ -24,7 +25,7 @@ _FITTING = 5
 _NEAR = 200
 _RUNS = "runs"
 # What these say stands in decisions and approvals too.
-_TOLD_ELSEWHERE = frozenset({_RUNS, "retry", "skipped", "approved"})
+_TOLD_ELSEWHERE = frozenset({_RUNS, "retry", "skipped", "approved", "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,6 @@ class ExplainedStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """What the run asked a person for. approved_at, by: None while it waits."""
-
-    step: int | None
-    what: str
-    asked_at: datetime
-    approved_at: datetime | None
-    by: str | None
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
 class Moment:
     """Something that happened. kind: run, attempt, decision, approval, or an event's code."""
 
@@ -130,7 +119,7 @@ def explain(ledger: Ledger, named: str) -> Explanation:
     attempts = ledger.attempts(run_id)
     decisions = tuple(read_decision(decision) for decision in ledger.decisions(run_id))
     events = ledger.events(run_id)
-    approvals = tuple(_approval(approval) for approval in ledger.approvals(run_id))
+    approvals = tuple(read_approval(approval) for approval in ledger.approvals(run_id))
     numbers = sorted({row["step"] for row in attempts} | {d.step for d in decisions})
     steps = tuple(
         _step(
@@ -247,17 +236,6 @@ def _lineage(ledger: Ledger, attempt_id: int, name: str, file: dict[str, str]) -
     )
 
 
-def _approval(row: dict[str, Any]) -> Approval:
-    return Approval(
-        step=row["step"],
-        what=row["what"],
-        asked_at=datetime.fromisoformat(row["asked_at"]),
-        approved_at=_time(row["approved_at"]),
-        by=row["approved_by"],
-        note=row["note"],
-    )
-
-
 def _timeline(
     run: dict[str, Any],
     steps: Sequence[ExplainedStep],
@@ -281,10 +259,10 @@ def _timeline(
     ]
     for approval in approvals:
         moments.append(Moment(approval.asked_at, "approval", f"asked for: {approval.what}"))
-        if approval.approved_at is not None:
+        if approval.answered_at is not None:
             note = f" ({approval.note})" if approval.note else ""
-            given = f"given by {approval.by}{note}: {approval.what}"
-            moments.append(Moment(approval.approved_at, "approval", given))
+            given = f"{approval.answered}{note}: {approval.what}"
+            moments.append(Moment(approval.answered_at, "approval", given))
     if (ended_at := _time(run["ended_at"])) is not None:
         moments.append(Moment(ended_at, "run", f"{run['state']}, exit code {run['exit_code']}"))
     return tuple(sorted(moments, key=lambda moment: moment.at))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from agents.notify.send import masked_address
 from agents.secrets import mask
 from steps.policies import Policy
 
@@ -64,5 +65,6 @@ def _keys(prefix: str, section: BaseModel, default: BaseModel) -> Iterator[Polic
             default=plain_usual,
             effect=field.description or "",
             acts=str(extra.get("acts", "")),
-            value=mask(plain),
+            # Of an address the place alone: its token may stand anywhere in it.
+            value=[masked_address(a) for a in plain] if prefix == "notify." else mask(plain),
         )

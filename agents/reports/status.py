@@ -41,7 +41,7 @@ def gather_status(
     if workspace.ledger_file.exists():
         with Ledger.read(workspace.ledger_file, now) as ledger:
             row = ledger.last_run()
-            run = None if row is None else run_status(ledger, row)
+            run = None if row is None else run_status(ledger, row, workspace)
     try:
         policy, policy_problem = read_policy(), None
     except ValueError as error:

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from agents.durations import words
 from agents.inputs import FoundInput, missing
+from agents.parameters import masked_parameters
 from agents.plan import Plan, PlannedStep
+from agents.secrets import mask_text
 from agents.views.screen import heading, pairs, plain_table
 from steps.strict_json import shown
 
@@ -48,13 +50,13 @@ def _show_step(
         ("limit", f"{words(planned.limit_s)} ({planned.limit_origin})"),
     ]
     for item in inputs:
-        where = f"found {item.path}" if item.path else f"MISSING: {missing(item)}"
+        where = f"found {item.path}" if item.path else f"MISSING: {mask_text(missing(item))}"
         rows.append((f"input {item.spec.name}", where))
     rows += [("output", path) for path in manifest.outputs]
     pairs(console, rows)
     console.print()
     table = plain_table("parameter", "value", "from")
-    for parameter in planned.parameters:
+    for parameter in masked_parameters(planned.parameters):
         style = "" if parameter.origin == "default" else "bold"
         value = shown(parameter.value, width=200)
         table.add_row(parameter.name, Text(value, style=style), parameter.origin)
@@ -87,13 +89,14 @@ def plan_document(
                         "found": item.path is not None,
                         "path": str(item.path) if item.path else None,
                         "required": item.spec.required,
-                        "searched": [str(path) for path in item.searched],
+                        "searched": [mask_text(str(path)) for path in item.searched],
                     }
                     for item in inputs
                 },
                 "outputs": list(planned.manifest.outputs),
                 "parameters": {
-                    p.name: {"value": p.value, "origin": p.origin} for p in planned.parameters
+                    p.name: {"value": p.value, "origin": p.origin}
+                    for p in masked_parameters(planned.parameters)
                 },
             }
             for planned, inputs, fate in zip(plan.steps, found, would, strict=True)

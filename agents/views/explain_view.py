@@ -40,9 +40,9 @@ def show_explanation(console: Console, found: Explanation) -> None:
             [
                 f"{approval.what}: "
                 + (
-                    f"given by {approval.by}, {_when(approval.approved_at)}"
+                    f"{approval.answered}, {_when(approval.answered_at)}"
                     + (f" ({approval.note})" if approval.note else "")
-                    if approval.approved_at is not None
+                    if approval.answered_at is not None
                     else f"asked for {_when(approval.asked_at)}, not given yet; "
                     f"`watcher --approve {found.run_id}`"
                 )

@@ -38,7 +38,8 @@ def message_console() -> Console:
 
 def render(show: Callable[[Console], None]) -> str:
     """What `show` prints on stdout, as one text with its colours."""
-    console = console_for(sys.stdout)
+    # A capture touches its stream all the same: a terminal that has gone must not fail here.
+    console = console_for(cast(TextIO, _Unbreakable(sys.stdout)))
     with console.capture() as capture:
         show(console)
     # Columns are padded to their width; nobody wants that in a file.

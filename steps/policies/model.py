@@ -5,6 +5,7 @@ The docs' table of keys is made from these models.
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,7 @@ from steps.policies.base import Section, Step, key
 from steps.policies.retries import RetriesPolicy
 from steps.strict_json import parse_object
 
+_PASSWORD = re.compile(r"://\S*@")
 POLICY_FILE = "watcher_policies.json"
 HALT_FILE = "watcher_halt.flag"
 
@@ -39,6 +41,11 @@ class StepsPolicy(Section):
         10.0,
         "Seconds between asking a step to stop at its time limit and killing its whole tree.",
         "when an attempt starts",
+    )
+    halt_grace_s: Annotated[float, Field(ge=0, le=86400)] = key(
+        300.0,
+        "Seconds that a step may take to stop when asked; then its tree is killed.",
+        "at once",
     )
     do_not_start: tuple[Step, ...] = key(
         (), "Numbers of steps that must not be started.", "before each attempt"
@@ -89,20 +96,40 @@ class TrainingPolicy(Section):
     )
     tree_parallel_workers: Annotated[int, Field(ge=0, le=1024)] | None = key(
         None,
-        "Most tree trials at once, over the parameter of that name (0: as many as there are "
-        "devices; null: the parameter counts).",
+        "Most tree trials at once; of this and the parameter of that name the smaller counts "
+        "(0 or null: the parameter alone).",
         "within two seconds",
     )
     n_concurrent_nn: Annotated[int, Field(ge=0, le=4096)] | None = key(
         None,
-        "Most networks in one computation, over the parameter of that name (0: as many as memory "
-        "allows; null: the parameter counts).",
+        "Most networks in one computation; of this and the parameter of that name the smaller "
+        "counts (0 or null: the parameter alone).",
         "for the next batch of networks",
     )
     diagnostics: bool = key(
         True,
         "false: nothing is collected; the report says that health is not known.",
         "when the final models are fitted",
+    )
+
+
+class SkipPolicy(Section):
+    """When Step 5 leaves a family out, for a while, whose last results were all critical."""
+
+    enabled: bool = key(
+        True,
+        "false: no family is left out for its earlier results; they are counted all the same.",
+        "when a search begins",
+    )
+    after_critical: Annotated[int, Field(ge=1, le=1000)] = key(
+        3,
+        "Critical results in a row, one a run, after which a family is left out.",
+        "when a search begins",
+    )
+    hours: Annotated[float, Field(gt=0, le=365 * 24)] = key(
+        24.0,
+        "Hours from a family's last critical result until it is tried again.",
+        "when a search begins",
     )
 
 
@@ -177,6 +204,7 @@ class Policy(Section):
     steps: StepsPolicy = StepsPolicy()
     retries: RetriesPolicy = RetriesPolicy()
     training: TrainingPolicy = TrainingPolicy()
+    skip: SkipPolicy = SkipPolicy()
     publish: PublishPolicy = PublishPolicy()
     approvals: ApprovalsPolicy = ApprovalsPolicy()
     paths: PathsPolicy = PathsPolicy()
@@ -203,11 +231,10 @@ def validation_message(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False)[:3]:
         key = ".".join(str(part) for part in fault["loc"]) or "(the file)"
-        got = (
-            ""
-            if fault["type"] in {"missing", "extra_forbidden"}
-            else f", got {_short(fault['input'])}"
-        )
+        got = f", got {_short(fault['input'])}"
+        # What is in notify is no reader's business: an address holds a password or a token.
+        if fault["type"] in {"missing", "extra_forbidden"} or fault["loc"][:1] == ("notify",):
+            got = ""
         message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"]
         faults.append(f"{key}: {message}{got}")
     more = error.error_count() - len(faults)
@@ -215,5 +242,6 @@ def validation_message(error: ValidationError) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    # Before it is cut short: half a password would not look like one.
+    text = _PASSWORD.sub("://***@", repr(value)[:2000])
     return text if len(text) <= 60 else text[:57] + "..."

@@ -9,6 +9,7 @@ from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed
 
 TIME_IS_UP = "time budget used up"
+SWITCHED_OFF = "switched off by policy"
 
 
 @dataclass(frozen=True, slots=True)

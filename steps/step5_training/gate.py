@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steps.artifacts import SIDECAR, ArtifactError, Sidecar, read_sidecar
+from steps.artifacts import SIDECAR, ArtifactError, Sidecar, let_wait, read_sidecar
 from steps.contract import Awaiting
 from steps.policies import Policy
 
@@ -12,8 +12,9 @@ from steps.policies import Policy
 def asks_first(workspace: Path, agent_name: str, version: Path, policy: Policy) -> Awaiting | None:
     """What waits for a person, by approvals.before_replacing_better; None: it may be published.
 
-    version: the folder with the new models. Compared are the winners' R2 on their holdouts, as
-    point estimates; between two targets there is no better, so that is asked about, too.
+    version: the folder with the new models, kept while they wait. Compared are the winners' R2 on
+    their holdouts, as point estimates; between two targets there is no better, so that is asked
+    about, too.
     """
     in_force = workspace / "models" / agent_name / SIDECAR
     if not policy.approvals.before_replacing_better or not in_force.is_file():
@@ -32,6 +33,7 @@ def asks_first(workspace: Path, agent_name: str, version: Path, policy: Policy) 
         what="publish",
         agent=agent_name,
         version=str(version.relative_to(workspace)),
+        in_force=let_wait(workspace, agent_name, version),
         reason=reason,
     )
 

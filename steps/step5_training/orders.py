@@ -12,7 +12,7 @@ from gpu.params import Family
 from steps.contract import StepRequest
 from steps.entry import stop_requested
 from steps.policies import HALT_FILE, LivePolicy, Policy
-from steps.step5_training.comparison import Gpus, Orders
+from steps.step5_training.comparison import SWITCHED_OFF, Gpus, Orders
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
@@ -22,7 +22,7 @@ LAST_TRIAL = "training.stop_after_trial in the policy; the trials that ran were 
 class Desk:
     """Reads the orders at most once a second; a broken policy file changes nothing.
 
-    usual: the orders as the run's own parameters have them, where the policy says nothing.
+    usual: the orders as the run's own parameters have them; the policy makes them no looser.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Desk:
             return replace(self._usual, stop=f"{HALT_FILE} exists")
         training = policy.training
         off = {
-            family: "switched off by policy"
+            family: SWITCHED_OFF
             for family in self._families
             if not getattr(training.families, family)
         }
@@ -67,8 +67,8 @@ class Desk:
             last=LAST_TRIAL if training.stop_after_trial else None,
             families_off=off,
             persistent=self._usual.persistent and training.use_persistent_workers,
-            tree_workers=_over(training.tree_parallel_workers, self._usual.tree_workers),
-            networks=_over(training.n_concurrent_nn, self._usual.networks),
+            tree_workers=_at_most(training.tree_parallel_workers, self._usual.tree_workers),
+            networks=_at_most(training.n_concurrent_nn, self._usual.networks),
             gpus=allowed(policy),
         )
 
@@ -94,5 +94,7 @@ def allowed(policy: Policy) -> Gpus:
     return Gpus(policy.training.use_gpus, policy.training.gpus_off)
 
 
-def _over(policy: int | None, parameter: int) -> int:
-    return parameter if policy is None else policy
+def _at_most(policy: int | None, parameter: int) -> int:
+    """The smaller of two limits; 0 is no wish. A retry that lowers the parameter has its effect."""
+    wishes = [wish for wish in (policy, parameter) if wish]
+    return min(wishes, default=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from gpu.params import CHECKPOINT_FORMATS, Family
@@ -18,6 +19,7 @@ from steps.artifacts import (
 from steps.contract import FamilyResult, Note, Output, StepRequest, StepResult
 from steps.files import sha256_file
 from steps.policies import Policy
+from steps.step5_training.comparison import TIME_IS_UP
 from steps.step5_training.diagnostics import DIAGNOSTICS_OFF, FoldCurve, write_diagnostics
 from steps.step5_training.findings import findings
 from steps.step5_training.gate import asks_first
@@ -25,6 +27,7 @@ from steps.step5_training.judged import Judged
 from steps.step5_training.models import AGENT, checkpoint_in, copy_winner, store_model
 from steps.step5_training.orders import LAST_TRIAL
 from steps.step5_training.settings import Settings
+from steps.step5_training.skip_registry import count_run, registry_file
 from steps.step5_training.studies import Studies
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.wording import (
@@ -55,7 +58,7 @@ def halted_result(
         headline=f"Stopped: {reason}. {done} finished trials are kept.",
         families={
             **{f: _family_result(s, None, 0.0, stopped=reason) for f, s in by_family},
-            **{f: FamilyResult(status="skipped", error=why) for f, why in studies.skipped.items()},
+            **studies.skipped,
         },
         notes=(*studies.notes, *placement_notes(placement)),
         what_next=(allow, again) if reason == LAST_TRIAL else (again,),
@@ -69,6 +72,7 @@ def publish_run(
     table: Table,
     studies: Studies,
     judged: Judged,
+    now: datetime,
 ) -> StepResult:
     """Write checkpoints, sidecars and diagnostics; put the models in force; say what happened."""
     workspace = Path(request.workspace)
@@ -80,6 +84,7 @@ def publish_run(
         *pruning_note(families),
         *resolution_note(studies.by_family.values()),
         *([] if diagnosed else [DIAGNOSTICS_OFF]),
+        *count_families(request, families, policy, now),
     )
     outputs: list[Path] = []
     withheld, before, awaiting = False, None, None
@@ -94,7 +99,7 @@ def publish_run(
         if not withheld:
             awaiting = asks_first(workspace, AGENT, folder, policy)
         if withheld or awaiting is not None:
-            keep_last_versions(workspace, AGENT, folder)
+            keep_last_versions(workspace, folder)
         else:
             publish(workspace, AGENT, folder)
             folder = workspace / "models" / AGENT
@@ -139,14 +144,25 @@ def publish_run(
     )
 
 
+def count_families(
+    request: StepRequest, families: Mapping[Family, FamilyResult], policy: Policy, now: datetime
+) -> tuple[Note, ...]:
+    """Count the run in the skip registry; returns what people should know of it."""
+    # A budget that people made too short says nothing of a family's health.
+    counted: dict[str, FamilyResult] = {
+        name: result for name, result in families.items() if result.error != TIME_IS_UP
+    }
+    file = registry_file(Path(request.workspace))
+    return count_run(file, request.run_id, counted, policy.skip, now)
+
+
 def _families(
     studies: Studies, judged: Judged, settings: Settings, *, diagnosed: bool
 ) -> dict[Family, FamilyResult]:
     results: dict[Family, FamilyResult] = {}
     for family in settings.families:
         if family in studies.skipped:
-            reason = studies.skipped[family]
-            results[family] = FamilyResult(status="skipped", error=reason)
+            results[family] = studies.skipped[family]
             continue
         fit = judged.comparison.fits.get(family)
         result = _family_result(

@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from steps.step5_training.report import halted_result, publish_run
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings, SettingsError, read_settings
 from steps.step5_training.signal import compare_winner, judge_signal
+from steps.step5_training.skip_registry import consult, registry_file
 from steps.step5_training.storage import StudyStorageError, open_storage
 from steps.step5_training.studies import Studies, open_studies
 from steps.step5_training.wording import placement_notes
@@ -68,10 +70,12 @@ def run(request: StepRequest) -> StepResult:
         storage_folder = Path(request.workspace) / "optuna_studies"
         storage = open_storage(settings.study_storage, storage_folder)
         policy = open_policy(request)
+        registry = registry_file(Path(request.workspace))
         studies = open_studies(
             storage,
             settings,
             policy.current,
+            consult(registry, policy.current.skip, request.run_id, _now()),
             prepared.table,
             prepared.splits,
             request.run_id,
@@ -92,7 +96,7 @@ def run(request: StepRequest) -> StepResult:
         progress.phase("judging")
         judged = _judge(studies, comparison, prepared, placement, settings)
         progress.phase("publishing")
-        return publish_run(request, look(policy), settings, prepared.table, studies, judged)
+        return publish_run(request, look(policy), settings, prepared.table, studies, judged, _now())
     except TableError as error:
         raise StepRefused("bad_input", str(error)) from error
     except (SettingsError, StudyStorageError) as error:
@@ -101,6 +105,10 @@ def run(request: StepRequest) -> StepResult:
         raise StepRefused("internal", f"study_storage: {error}") from error
     finally:
         shutil.rmtree(out_dir / "scratch", ignore_errors=True)
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def _prepare(settings: Settings, request: StepRequest, out_dir: Path) -> Prepared:

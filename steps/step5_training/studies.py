@@ -13,25 +13,26 @@ from optuna.storages import BaseStorage
 
 from gpu.params import Family
 from gpu.protocol import FitDone
-from steps.contract import Note
+from steps.contract import FamilyResult, Note
 from steps.policies import Policy
-from steps.step5_training.comparison import Comparison
+from steps.step5_training.comparison import SWITCHED_OFF, Comparison
 from steps.step5_training.evaluate import Rows, Vector
 from steps.step5_training.families import SPECS
 from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.folds import Splits
 from steps.step5_training.identity import Identity, search_identity
 from steps.step5_training.settings import Settings
+from steps.step5_training.skip_registry import Consulted
 from steps.step5_training.study import FamilyStudy
 from steps.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Studies:
-    """The studies of a run. skipped: families that may not train, and why."""
+    """The studies of a run. skipped: families that may not train, with the result that says why."""
 
     by_family: dict[Family, FamilyStudy]
-    skipped: dict[Family, str]
+    skipped: dict[Family, FamilyResult]
     notes: tuple[Note, ...]
 
     def predictions(
@@ -59,19 +60,23 @@ def open_studies(
     storage: BaseStorage,
     settings: Settings,
     policy: Policy,
+    registry: Consulted,
     table: Table,
     splits: Splits,
     run_id: str,
     folder: Path,
 ) -> Studies:
-    """One study for each family that was asked for and that the policy allows."""
+    """One study for each family that was asked for and that policy and skip registry allow."""
     by_family: dict[Family, FamilyStudy] = {}
-    skipped: dict[Family, str] = {}
-    notes: list[Note] = []
+    skipped: dict[Family, FamilyResult] = {}
+    notes: list[Note] = [*registry.notes]
     smallest_fold = min(len(fold.train_rows) for fold in splits.folds)
     for family in settings.families:
         if not getattr(policy.training.families, family):
-            skipped[family] = "switched off by policy"
+            skipped[family] = FamilyResult(status="skipped", error=SWITCHED_OFF)
+            continue
+        if (skip := registry.skips.get(family)) is not None:
+            skipped[family] = FamilyResult(status="skipped", severity="warning", error=skip.reason)
             continue
         spec = SPECS[family]
         space = spec.search_space(settings, smallest_fold)

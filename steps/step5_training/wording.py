@@ -9,7 +9,7 @@ from typing import Literal
 
 from gpu.params import Family
 from steps.contract import Awaiting, FamilyResult, Note, StepError
-from steps.step5_training.comparison import TIME_IS_UP
+from steps.step5_training.comparison import SWITCHED_OFF, TIME_IS_UP
 from steps.step5_training.judged import Judged
 from steps.step5_training.study import FamilyStudy
 
@@ -30,13 +30,20 @@ def result_error(judged: Judged, families: Mapping[Family, FamilyResult]) -> Ste
         message = "time_budget_minutes is too short: no family finished a trial and its final fit"
         return StepError(kind="usage", message=message)
     if all(result.status == "skipped" for result in families.values()):
-        return StepError(kind="blocked", message="every family is switched off by policy")
+        return StepError(kind="blocked", message=_nobody_may_train(families))
     reasons = "; ".join(f"{name}: {result.error}" for name, result in families.items())
     of_memory = all(any(n.code == "out_of_memory" for n in result.notes) for result in tried)
     return StepError(
         kind="out_of_memory" if of_memory else "internal",
         message=f"no family has a model: {reasons}",
     )
+
+
+def _nobody_may_train(families: Mapping[Family, FamilyResult]) -> str:
+    if all(result.error == SWITCHED_OFF for result in families.values()):
+        return "every family is switched off by policy"
+    each = "; ".join(f"{name} is {result.error}" for name, result in families.items())
+    return f"no family that was asked for may train: {each}"
 
 
 def headline(
@@ -125,7 +132,7 @@ def what_next(
         return ()
     if awaiting is not None:
         return (
-            f"watcher --approve {run_id} puts the new models in force",
+            f"watcher --approve {run_id} puts the new models in force, --reject {run_id} does not",
             f"until then the old ones stay; the new ones are in {awaiting.version}",
         )
     match judged.signal.verdict:

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from agents.decide import Decision, Retry
 from agents.errors import LedgerError
 from agents.health import Ending, Verdict
-from agents.ledger import Ledger
+from agents.ledger import Ledger, schema
 from agents.parameters import Parameter
 from agents.remedies import Change
 from steps.contract import FamilyResult, Note, Output, StepResult
@@ -461,17 +461,17 @@ def test_approval_counts_for_exactly_what_was_asked(ledger):
     ledger.approval_asked("r1", None, "publish a model that scores lower")
     assert not ledger.is_approved("r1", 6, "start step 6")
 
-    approved = ledger.approval_given("r1", "ann", "looked at it")
+    approved = ledger.approval_answered("r1", "approved", "ann", "looked at it")
     assert approved == ["start step 6", "publish a model that scores lower"]
-    assert ledger.approval_given("r1", "bob", "") == []
+    assert ledger.approval_answered("r1", "approved", "bob", "") == []
     assert ledger.is_approved("r1", 6, "start step 6")
     assert ledger.is_approved("r1", None, "publish a model that scores lower")
     assert not ledger.is_approved("r1", 5, "start step 6")
     assert not ledger.is_approved("r1", None, "start step 6")
     assert not ledger.is_approved("r2", 6, "start step 6")
     row = ledger.approvals("r1")[0]
-    assert (row["approved_by"], row["note"]) == ("ann", "looked at it")
-    assert row["approved_at"] == now().isoformat(timespec="milliseconds")
+    assert (row["answered_by"], row["note"]) == ("ann", "looked at it")
+    assert row["answered_at"] == now().isoformat(timespec="milliseconds")
 
 
 # The file: versions, indexes, secrets, faults.
@@ -482,7 +482,7 @@ def test_ledger_is_write_ahead_and_carries_its_version(path):
         pass
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_version_1_is_migrated_when_it_is_opened_to_write(old):
@@ -493,7 +493,7 @@ def test_version_1_is_migrated_when_it_is_opened_to_write(old):
         assert ledger.attempts("old")[0]["inputs"] == "{}"
         assert ledger.last_success(5) is None
     with contextlib.closing(sqlite3.connect(old)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
@@ -534,6 +534,38 @@ def test_version_1_is_read_without_being_changed(old):
     assert old.read_bytes() == before
 
 
+@pytest.fixture
+def version_2(path):
+    """A ledger with one approval given and one still asked for."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        for statement in (*schema._VERSION_1, *schema._VERSION_2):
+            db.execute(statement)
+        db.executescript("""
+            INSERT INTO runs (run_id, kind, state, started_at, request, watcher, watcher_version,
+              turn) VALUES ('r1', 'pipeline', 'waiting', '2026-11-22T02:00:00.000+00:00', '{}',
+              '{}', '0.1.0', 1);
+            INSERT INTO approvals (run_id, step, what, asked_at, approved_at, approved_by, note)
+              VALUES ('r1', 5, 'start step 5', 'then', 'later', 'ann', 'well'),
+                     ('r1', 6, 'start step 6', 'then', NULL, NULL, '');
+            PRAGMA user_version = 2;
+        """)
+    return path
+
+
+@pytest.mark.parametrize("opened", [Ledger.create, Ledger.read])
+def test_approvals_of_version_2_keep_their_answers(version_2, opened):
+    before = version_2.read_bytes()
+    with opened(version_2, now) as ledger:
+        given, asked = ledger.approvals("r1")
+        assert (given["answer"], given["answered_by"], given["note"]) == ("approved", "ann", "well")
+        assert (asked["answer"], asked["answered_at"]) == (None, None)
+        assert [row["what"] for row in ledger.open_questions()] == ["start step 6"]
+        assert ledger.is_approved("r1", 5, "start step 5")
+    if opened == Ledger.read:
+        assert version_2.read_bytes() == before
+
+
 def test_migration_that_cannot_be_finished_leaves_the_old_ledger(old):
     with contextlib.closing(sqlite3.connect(old)) as db:
         # Its second half meets a table that stands in its way.
@@ -551,7 +583,7 @@ def test_ledger_of_a_newer_watcher_is_left_alone(path):
         db.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
     for opened in (Ledger.create, Ledger.read):
-        with pytest.raises(LedgerError, match="at most 2, got 99"):
+        with pytest.raises(LedgerError, match="at most 3, got 99"):
             opened(path, now)
     assert path.read_bytes() == before
 
@@ -570,6 +602,42 @@ def test_database_of_another_program_is_left_alone(path):
         Ledger.create(path, now)
 
 
+def test_a_rejected_or_withdrawn_question_is_closed_and_can_be_asked_again(ledger):
+    start(ledger)
+    first = ledger.approval_asked("r1", 5, "start step 5", "digest")
+    assert ledger.approval_asked("r1", 5, "start step 5", "digest") == first
+    assert ledger.approval_answered("r1", "rejected", "ann", "no") == ["start step 5"]
+    assert ledger.open_questions() == []
+    assert not ledger.is_approved("r1", 5, "start step 5", "digest")
+    second = ledger.approval_asked("r1", 5, "start step 5", "digest")
+    assert second != first
+    ledger.approval_answered("r1", "withdrawn", "the watcher", only=[second])
+    assert [row["answer"] for row in ledger.approvals("r1")] == ["rejected", "withdrawn"]
+
+
+def test_an_answer_may_be_to_some_of_the_questions_only(ledger):
+    start(ledger)
+    start(ledger, "r2")
+    one = ledger.approval_asked("r1", 5, "one")
+    ledger.approval_asked("r1", 5, "two")
+    ledger.approval_asked("r2", 5, "three")
+    assert ledger.approval_answered("r1", "approved", "ann", only=[one]) == ["one"]
+    assert [row["what"] for row in ledger.open_questions()] == ["three", "two"]
+
+
+def test_an_approval_holds_for_its_digest_only(ledger):
+    start(ledger)
+    ledger.approval_asked("r1", 5, "start", "of these parameters")
+    ledger.approval_answered("r1", "approved", "ann")
+    assert ledger.is_approved("r1", 5, "start", "of these parameters")
+    assert not ledger.is_approved("r1", 5, "start", "of others")
+    assert not ledger.is_approved("r1", 5, "start")
+
+
+# Walked in its order until the LIMIT; or as short as the list of open questions.
+_SHORT = ("USING INDEX runs_by_turn", "USING INDEX approvals_open")
+
+
 def test_every_query_of_a_reader_goes_by_an_index(ledger):
     asked = []
     ledger._db.set_trace_callback(asked.append)
@@ -578,7 +646,7 @@ def test_every_query_of_a_reader_goes_by_an_index(ledger):
     end(ledger, attempt_id)
     ledger.run_resumed("r1", "{}")
     ledger.approval_asked("r1", 6, "x")
-    ledger.approval_given("r1", "me", "")
+    ledger.approval_answered("r1", "approved", "me", "")
     ledger.run_ended("r1", "complete", 0, "")
     for read in (
         ledger.attempts,
@@ -596,6 +664,7 @@ def test_every_query_of_a_reader_goes_by_an_index(ledger):
     ledger.actions(["r1"])
     ledger.winners(["r1"])
     ledger.is_approved("r1", None, "x")
+    ledger.open_questions()
     ledger.run_ids_from("r", 5)
     ledger.maker("ab", 9)
     ledger.last_success(5)
@@ -613,7 +682,7 @@ def test_every_query_of_a_reader_goes_by_an_index(ledger):
     scans = {
         query: plan
         for query, plan in plans.items()
-        if any(line.startswith("SCAN") and "USING INDEX runs_by_turn" not in line for line in plan)
+        if any(line.startswith("SCAN") and not line.endswith(_SHORT) for line in plan)
     }
     assert scans == {}
 
@@ -639,7 +708,7 @@ def test_no_secret_reaches_the_file_or_its_log(path):
         ledger.success_recorded(5, "r1", 1, {"params": {p.name: p.value for p in parameters}})
         ledger.approval_asked("r1", 6, f"publish {url}")
         assert not ledger.is_approved("r1", 6, f"publish {url}")
-        ledger.approval_given("r1", "ann", said)
+        ledger.approval_answered("r1", "approved", "ann", said)
         assert ledger.is_approved("r1", 6, f"publish {url}")
         ledger.run_ended("r1", "failed", 1, said)
         wal = Path(f"{path}-wal").read_bytes()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.parameters import Parameter
-from agents.secrets import has_secret, mask, mask_text, masked_parameters, secrets_in
+from agents.parameters import Parameter, masked_parameters
+from agents.secrets import has_secret, mask, mask_text, masked_names, secrets_in
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,9 @@ from agents.secrets import has_secret, mask, mask_text, masked_parameters, secre
         ("https://h/?a=1&X-Amz-Signature=f00", "https://h/?a=1&X-Amz-Signature=***"),
         ("host=db user=ann password=hunter2 port=1", "host=db user=ann password=*** port=1"),
         ("db_password='a b c' rest", "db_password=*** rest"),
+        ('{"api_key": "a \\" b", "x": 1}', '{"api_key": ***, "x": 1}'),
+        ("got {'db_password': 'hunter2'}", "got {'db_password': ***}"),
+        ("/ws/pg:/joe:hunter2@h/db", "/ws/pg:/joe:***@h/db"),
     ],
 )
 def test_secret_inside_a_text_is_masked_and_the_rest_is_kept(text, masked):
@@ -45,6 +48,7 @@ def test_secret_inside_a_text_is_masked_and_the_rest_is_kept(text, masked):
         "price=20",
         "key=value",
         "tokenizer=fast",
+        '{"tokenizer": "fast", "max_tokens": "7"}',
     ],
 )
 def test_text_without_a_secret_stays_as_it_is(text):
@@ -114,6 +118,15 @@ def test_secrets_of_parameters_are_found_for_masking_other_texts():
 
 def test_masked_values_hold_no_secrets_to_look_for():
     assert secrets_in({"token": "***", "url": "pg://a:***@h"}) == frozenset()
+
+
+def test_names_of_masked_values_leave_out_one_that_really_is_the_mask():
+    values = {"act": "***", "api_key": "hunter22", "said": "with hunter22", "url": "pg://a:b@h"}
+    assert masked_names(values) == ["api_key", "said", "url"]
+
+
+def test_secret_that_is_no_text_of_any_encoding_is_masked_too():
+    assert mask_text("with \ud800abcd", {"\ud800abcd"}) == "with ***"
 
 
 def test_secret_that_is_a_part_of_another_does_not_uncover_it():

@@ -199,7 +199,7 @@ def test_a_step_waits_for_its_approval_and_then_starts(act, watcher, folder):
     done = watcher("--run-pipeline", "--resume", "--json")
     assert done.code == ExitCode.DONE
     assert done.document["run_id"] == run_id
-    ((by, note),) = rows(folder, "SELECT approved_by, note FROM approvals")
+    ((by, note),) = rows(folder, "SELECT answered_by, note FROM approvals")
     assert by
     assert note == "looked at it"
 
@@ -213,9 +213,9 @@ def test_models_that_wait_are_said_and_an_approval_that_cannot_publish_changes_n
     refused = watcher("--approve", "last", "--json")
     assert refused.code == ExitCode.STEP_FAILED
     assert "nothing was published" in refused.document["message"]
-    assert rows(folder, "SELECT approved_at FROM approvals") == [(None,)]
-    # A new run of the same finds the step fresh and its models waiting still.
-    again = act("awaiting")
+    assert rows(folder, "SELECT answered_at FROM approvals") == [(None,)]
+    # The run itself, resumed, finds the step fresh and its models waiting still.
+    again = watcher("--run-pipeline", "--resume", "--json")
     assert again.code == ExitCode.WAITING_FOR_APPROVAL
     assert f"watcher --approve {waiting.document['run_id']}" in again.document["message"]
     assert len(folder.attempts) == 1

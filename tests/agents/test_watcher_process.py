@@ -1,12 +1,15 @@
 """The watcher as a process of its own: signals, death, a second one, live files."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -42,6 +45,80 @@ def test_ctrl_c_twice_kills_the_tree_at_once(spawn, folder, is_alive):
     assert watcher.returncode == ExitCode.INTERRUPTED
     assert not is_alive(folder.pid())
     assert not is_alive(grandchild)
+
+
+def test_terminal_that_goes_stops_the_step_in_good_order(spawn, folder, watcher, is_alive):
+    first = spawn(*POLITE)
+    step = folder.pid()
+    for _ in range(3):  # shells and session managers send it again
+        first.send_signal(signal.SIGHUP)
+    out, _ = first.communicate(timeout=10)
+    assert first.returncode == ExitCode.INTERRUPTED
+    assert json.loads(out)["steps"][0]["result"]["status"] == "halted"
+    assert watcher("--status", "--json").document["status"] == "interrupted"
+    assert not is_alive(step)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(("--run-pipeline",), 130), (("--daemon", "--every", "1h"), 0)]
+)
+def test_real_terminal_that_closes_ends_the_watcher_as_it_should(folder, watcher, command, code):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fake_steps.watcher", *command, "--params", '{"act": "polite"}'],
+        cwd=folder.root,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "dumb"},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    folder.pid()
+    os.close(ours)
+    assert process.wait(timeout=10) == code
+    assert watcher("--status", "--json").document["status"] == "interrupted"
+
+
+def test_run_under_nohup_survives_the_terminal(spawn, folder, wait_until):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        first = spawn("--run-pipeline", "--json", "--params", '{"act": "stubborn"}')
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    folder.pid("ready")
+    first.send_signal(signal.SIGHUP)
+    (folder.root / "go").touch()
+    out, _ = first.communicate(timeout=10)
+    assert json.loads(out)["status"] == "complete"
+
+
+@pytest.mark.parametrize("by", ["halt", "interrupt"])
+def test_step_that_does_not_stop_when_asked_is_killed_after_the_grace(
+    spawn, folder, watcher, is_alive, by
+):
+    folder.policy(steps={"halt_grace_s": 0.5})
+    first = spawn("--run-pipeline", "--json", "--params", '{"act": "deaf"}')
+    grandchild = folder.pid("grandchild")
+    if by == "halt":
+        assert watcher("--halt", "the GPU is needed").code == ExitCode.DONE
+    else:
+        first.send_signal(signal.SIGTERM)
+    out, err = first.communicate(timeout=15)
+    assert first.returncode == {"halt": ExitCode.HALTED, "interrupt": ExitCode.INTERRUPTED}[by]
+    assert json.loads(out)["status"] == {"halt": "halted", "interrupt": "interrupted"}[by]
+    assert "did not stop within 0.5 s (steps.halt_grace_s)" in err
+    assert not is_alive(grandchild)
+
+
+def test_stopped_step_is_woken_by_a_halt(spawn, folder, watcher):
+    first = spawn(*POLITE)
+    os.kill(folder.pid(), signal.SIGSTOP)
+    assert watcher("--halt").code == ExitCode.DONE
+    out, _ = first.communicate(timeout=10)
+    assert first.returncode == ExitCode.HALTED
+    assert json.loads(out)["steps"][0]["result"]["status"] == "halted"
 
 
 def test_sigkill_of_the_watcher_leaves_no_descendants(spawn, folder, is_alive, wait_until):

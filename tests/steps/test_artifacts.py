@@ -16,11 +16,15 @@ from steps.artifacts import (
     Sidecar,
     feature_schema_hash,
     keep_last_versions,
+    let_wait,
     open_artifact,
     publish,
     publish_version,
+    turn_back,
     version_folder,
     version_in_force,
+    versions_in_force,
+    wait_no_more,
     write_sidecar,
 )
 from steps.contract import Estimate, Scores, Signal
@@ -128,8 +132,89 @@ def test_of_many_versions_that_wait_the_last_are_kept_and_the_one_in_force(tmp_p
     for number in range(VERSIONS_KEPT + 3):
         folder = lay_out(tmp_path, f"waits-{number}")
         os.utime(folder, (1000 + number, 1000 + number))
-        keep_last_versions(tmp_path, AGENT, folder)
+        keep_last_versions(tmp_path, folder)
     left = {path.name for path in (tmp_path / "models" / ".versions").iterdir()}
     # One is the newest that waits, one is in force; the others are the youngest of the rest.
     assert left == {"in-force", "waits-7", "waits-6", "waits-5", "waits-4"}
     assert in_force(tmp_path) == "in-force"
+
+
+def fill(workspace, number=VERSIONS_KEPT + 2):
+    """Newer versions, until old ones are dropped."""
+    for i in range(number):
+        keep_last_versions(workspace, lay_out(workspace, f"newer-{i}"))
+
+
+def test_a_version_that_waits_is_kept_until_nobody_is_asked(tmp_path):
+    publish(tmp_path, AGENT, lay_out(tmp_path, "old"))
+    waiting = lay_out(tmp_path, "waits")
+    assert let_wait(tmp_path, AGENT, waiting) == "models/.versions/old"
+    os.utime(waiting, (1000, 1000))
+    fill(tmp_path)
+    assert waiting.is_dir()
+    wait_no_more(tmp_path, shown(tmp_path, waiting))
+    os.utime(waiting, (1000, 1000))
+    fill(tmp_path, 1)
+    assert not waiting.exists()
+
+
+def test_a_version_that_waits_to_be_the_first_in_force_is_kept(tmp_path):
+    waiting = lay_out(tmp_path, "waits")
+    assert let_wait(tmp_path, AGENT, waiting) is None
+    os.utime(waiting, (1000, 1000))
+    fill(tmp_path)
+    assert waiting.is_dir()
+
+
+def test_a_version_that_waits_to_replace_what_is_no_longer_in_force_is_dropped(tmp_path):
+    publish(tmp_path, AGENT, lay_out(tmp_path, "old"))
+    waiting = lay_out(tmp_path, "waits")
+    let_wait(tmp_path, AGENT, waiting)
+    os.utime(waiting, (1000, 1000))
+    publish(tmp_path, AGENT, lay_out(tmp_path, "better"))
+    fill(tmp_path)
+    assert not waiting.exists()
+
+
+def test_a_published_version_waits_no_more(tmp_path):
+    waiting = lay_out(tmp_path, "waits")
+    let_wait(tmp_path, AGENT, waiting)
+    publish_version(tmp_path, AGENT, shown(tmp_path, waiting))
+    assert [path.name for path in waiting.iterdir() if path.name[0] == "."] == []
+
+
+def test_the_link_is_turned_back_to_the_version_before_which_publishing_has_kept(tmp_path):
+    old = lay_out(tmp_path, "old")
+    publish(tmp_path, AGENT, old)
+    os.utime(old, (1000, 1000))
+    for number in range(VERSIONS_KEPT + 1):
+        lay_out(tmp_path, f"withheld-{number}")
+    new = lay_out(tmp_path, "new")
+    publish(tmp_path, AGENT, new)
+    back = turn_back(tmp_path, AGENT, new.relative_to(tmp_path), old.relative_to(tmp_path))
+    assert back == Path("models/.versions/old")
+    assert in_force(tmp_path) == "old"
+    assert new.is_dir()
+
+
+def test_a_plain_folder_that_was_in_force_is_in_force_again(tmp_path):
+    lay_out(tmp_path, "copied").rename(tmp_path / "models" / AGENT)
+    new = lay_out(tmp_path, "new")
+    publish(tmp_path, AGENT, new)
+    assert turn_back(tmp_path, AGENT, new.relative_to(tmp_path), None) is not None
+    assert in_force(tmp_path) == "copied"
+
+
+def test_a_link_that_points_elsewhere_meanwhile_is_not_turned(tmp_path):
+    for name in ("old", "new", "newest"):
+        publish(tmp_path, AGENT, lay_out(tmp_path, name))
+    new, old = Path("models/.versions/new"), Path("models/.versions/old")
+    with pytest.raises(ArtifactError, match="another version is in force"):
+        turn_back(tmp_path, AGENT, new, old)
+    with pytest.raises(ArtifactError, match="is gone"):
+        turn_back(tmp_path, AGENT, Path("models/.versions/newest"), Path("models/.versions/x"))
+    assert versions_in_force(tmp_path) == {AGENT: Path("models/.versions/newest")}
+
+
+def test_nothing_is_in_force_in_a_new_workspace(tmp_path):
+    assert versions_in_force(tmp_path) == {}

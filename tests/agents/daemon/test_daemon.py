@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from agents.daemon import loop as daemon_module
-from agents.daemon.loop import Asked, Daemon, EndOnSignal, jitters, next_start, parse_every
+from agents.daemon.ending import Asked, EndOnSignal
+from agents.daemon.loop import Daemon
+from agents.daemon.schedule import jitters, next_start, parse_every
 from agents.daemon.watched_files import WatchedFile, WatchedFiles, watched_path
 from agents.errors import Halted, InputMissing, ManifestError, UsageError, WorkspaceBusy
 from steps.contract import ExitCode
@@ -40,7 +42,8 @@ class World:
         self.starts = []
         self.said = []
         self.halt = None
-        self.changes = None
+        self.asked = None
+        self.told = []
 
     def clock(self):
         return self.now_s
@@ -71,11 +74,13 @@ class World:
     def work(self, every_s=None, changes=None):
         return Daemon(
             self.run,
-            lambda: self.halt,
+            lambda: f"halted: {self.halt}; nothing starts" if self.halt else None,
             lambda message, _level: self.said.append(message),
             every_s=every_s,
             jitter=itertools.repeat(0.0),
             changes=changes,
+            asked=lambda: self.asked,
+            cannot_start=self.told.append,
             clock=self.clock,
             sleep=self.sleep,
         ).work()
@@ -187,6 +192,28 @@ def test_ctrl_c_during_a_run_ends_the_daemon_with_130():
     assert world.now_s < 150
 
 
+@pytest.mark.parametrize("ended", [ExitCode.DONE, ExitCode.INTERRUPTED, ExitCode.STEP_FAILED])
+def test_sigterm_during_a_run_ends_the_daemon_with_0_however_the_run_ends(ended):
+    world = World(1000, Run(), Run(ended))
+    run = world.run
+
+    def signalled():
+        ended_run = run()
+        world.asked = ExitCode.DONE if len(world.starts) == 2 else None
+        return ended_run
+
+    world.run = signalled
+    report = world.work(every_s=100)
+    assert (report.exit_code, report.turns) == (ExitCode.DONE, 2)
+    assert not [said for said in world.said[-1:] if "next run starts" in said]
+
+
+def test_sigterm_during_a_turn_that_comes_to_nothing_ends_the_daemon():
+    world = World(1000, InputMissing("no table"))
+    world.asked = ExitCode.DONE
+    assert world.work(every_s=100).turns == 1
+
+
 def test_plain_keyboard_interrupt_is_ctrl_c():
     world = World(1000)
 
@@ -235,6 +262,59 @@ def test_run_that_a_halt_ended_goes_on_as_soon_as_it_may():
     world.at = [(40, lambda: world.set_halt(None))]
     world.work(every_s=100)
     assert world.starts == [0, 40, 140, 240]
+
+
+def test_run_that_waits_for_approval_goes_on_once_that_is_given_and_no_other_starts():
+    world = World(1000, Run(ExitCode.WAITING_FOR_APPROVAL, message="waits"))
+    run = world.run
+
+    def waiting():
+        if not world.starts:
+            world.set_halt("the approval is not given")
+        return run()
+
+    world.run = waiting
+    world.at = [(550, lambda: world.set_halt(None))]
+    world.work(every_s=100)
+    assert world.starts == [0, 550, 650, 750, 850, 950]
+    assert len(world.heard("halted: the approval is not given")) == 1
+
+
+def test_halt_that_is_gone_before_the_run_has_ended_loses_no_change(table):
+    world = World(200, Run(ExitCode.HALTED), Run())
+    world.work(changes=watching(world, table))
+    assert world.starts == pytest.approx([0, 61], abs=1)
+    assert world.heard("it goes on in 1 min")
+
+
+def test_run_that_is_halted_again_and_again_is_tried_less_and_less_often(table):
+    world = World(4 * 3600, *[Run(ExitCode.HALTED)] * 100)
+    world.work(changes=watching(world, table))
+    assert len(world.starts) < 12
+    assert world.starts[-1] - world.starts[-2] == pytest.approx(3600, abs=10)
+
+
+# Nobody looks on.
+
+
+def test_reason_why_no_run_can_start_is_told_once_each_until_one_starts():
+    first, second = InputMissing("no table"), InputMissing("no model")
+    world = World(950, first, first, second, first, Run(), first)
+    world.work(every_s=100)
+    assert world.told == ["no table", "no model", "no table"]
+
+
+def test_fault_that_ends_the_daemon_at_its_start_is_told():
+    world = World(150, ManifestError("m.json: bad"))
+    with pytest.raises(ManifestError):
+        world.work(every_s=100)
+    assert world.told == ["m.json: bad"]
+
+
+def test_halt_and_another_watcher_are_no_news_for_people_who_are_away():
+    world = World(350, Run(), WorkspaceBusy("another watcher works here"), Halted("halt"))
+    world.work(every_s=100)
+    assert world.told == []
 
 
 def test_refusal_without_a_halt_in_force_waits_for_its_turn():
@@ -401,7 +481,11 @@ def test_watched_file_is_looked_for_as_inputs_are(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, ExitCode.DONE), (signal.SIGINT, ExitCode.INTERRUPTED)],
+    [
+        (signal.SIGTERM, ExitCode.DONE),
+        (signal.SIGHUP, ExitCode.DONE),
+        (signal.SIGINT, ExitCode.INTERRUPTED),
+    ],
 )
 def test_signal_ends_the_wait_at_once(number, code):
     before = signal.getsignal(number)
@@ -432,6 +516,69 @@ def test_daemon_of_the_command_line_runs_waits_and_ends_on_sigterm(folder, spawn
     assert len(folder.attempts) == 1
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_signal_during_a_step_that_finishes_all_the_same_ends_the_daemon(
+    folder, spawn, number, code
+):
+    process = spawn("--daemon", "--every", "1h", "--params", '{"act": "stubborn"}')
+    folder.pid("ready")
+    process.send_signal(number)
+    read_until(process, "stops at its next safe point")
+    (folder.root / "go").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "ended with 0" in err
+
+
+def test_sigterm_stops_the_step_at_its_safe_point_and_ends_the_daemon_with_0(folder, spawn):
+    process = spawn("--daemon", "--every", "1h", "--params", '{"act": "polite"}')
+    folder.pid()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "ended with 130" in err
+
+
+def test_daemon_goes_on_with_its_halted_run_once_the_halt_is_gone(
+    folder, spawn, watcher, wait_until
+):
+    process = spawn("--daemon", "--every", "1h", "--params", '{"act": "halting_first"}')
+    read_until(process, "nothing starts until that is gone")
+    assert watcher("--clear-halt").code == 0
+    wait_until(lambda: len(folder.attempts) == 2, timeout_s=30)
+    read_until(process, "ended with 0")
+    (run,) = watcher("--history", "--json").document["runs"]
+    assert run["state"] == "complete"
+
+
+def test_daemon_starts_a_step_once_it_is_approved_and_asks_no_second_time(folder, spawn, watcher):
+    folder.policy(approvals={"before_steps": [5]})
+    process = spawn("--daemon", "--every", "1h")
+    read_until(process, "nothing starts before `watcher --approve")
+    assert folder.attempts == []
+    assert watcher("--approve", "last").code == 0
+    read_until(process, "ended with 0")
+    (run,) = watcher("--history", "--json").document["runs"]
+    assert run["state"] == "complete"
+
+
+def test_daemon_of_changes_alone_loses_none_to_a_halt(folder, spawn, watcher):
+    table = folder.root / "table.csv"
+    table.write_text("a\n1\n")
+    params = '{"act": "halting_first"}'
+    process = spawn("--daemon", "--on-change", str(table), "--params", params)
+    read_until(process, "nothing starts until that is gone")
+    assert watcher("--clear-halt").code == 0
+    read_until(process, "ended with 0")
+
+
+def read_until(process, words):
+    for line in process.stderr:
+        if words in line:
+            return
+    pytest.fail(f"the daemon ended without saying {words!r}")
+
+
 def test_unit_file_is_one_that_systemd_takes(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze")
@@ -446,6 +593,19 @@ def test_unit_file_is_one_that_systemd_takes(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, ExitCode.DONE), (signal.SIGINT, ExitCode.INTERRUPTED)],
+)
+def test_signal_that_a_run_has_counted_is_not_forgotten(number, code):
+    with EndOnSignal() as ending:
+        assert ending.exit_code() is None
+        with ending.of_run() as counted:
+            os.kill(os.getpid(), number)
+            assert counted.count == 1
+        assert ending.exit_code() == code
+
+
 def test_second_signal_on_the_way_out_changes_nothing():
     with EndOnSignal():
         with pytest.raises(Asked):
@@ -456,7 +616,14 @@ def test_second_signal_on_the_way_out_changes_nothing():
 def test_interval_is_on_the_monotonic_clock():
     world = World(1)
     made = Daemon(
-        world.run, lambda: None, lambda *_: None, every_s=60, jitter=iter([]), changes=None
+        world.run,
+        lambda: None,
+        lambda *_: None,
+        every_s=60,
+        jitter=iter([]),
+        changes=None,
+        asked=lambda: None,
+        cannot_start=world.told.append,
     )
     assert made._clock is time.monotonic
     assert daemon_module.time.sleep is made._sleep

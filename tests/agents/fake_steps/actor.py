@@ -27,6 +27,7 @@ from steps.contract import (
 from steps.entry import run_step, stop_requested
 from steps.errors import StepRefused
 from steps.files import replace_quickly, sha256_file, write_text_atomic
+from steps.policies import HALT_FILE
 
 
 def run(request: StepRequest) -> StepResult:
@@ -124,6 +125,23 @@ def act_polite(request: StepRequest) -> StepResult:
     return result(request, status="halted", headline="stopped after 1 trial; it is kept")
 
 
+def act_halting_first(request: StepRequest) -> StepResult:
+    """Makes the halt file itself, and stops as it says; complete when it is tried again."""
+    if request.attempt > 1:
+        return act_complete(request)
+    (Path(request.workspace) / HALT_FILE).write_text("the room is too hot")
+    return act_polite(request)
+
+
+def act_stubborn(request: StepRequest) -> StepResult:
+    """Hears no signal and is complete once the file `go` lies in the workspace."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    write_text_atomic(Path(request.out_dir) / "ready", str(os.getpid()))
+    while not (Path(request.workspace) / "go").exists():
+        time.sleep(0.02)
+    return act_complete(request)
+
+
 def act_polite_first(request: StepRequest) -> StepResult:
     return act_polite(request) if request.attempt == 1 else act_complete(request)
 
@@ -155,6 +173,7 @@ def act_awaiting(request: StepRequest) -> StepResult:
         what="publish",
         agent="acting",
         version="models/.versions/new",
+        in_force=None,
         reason="holdout R2 0.5 is below 0.8 of the one in force",
     )
     return act_complete(request).model_copy(update={"awaiting": awaiting})

@@ -139,7 +139,14 @@ def test_each_occasion_has_its_class_and_three_to_six_lines(message, about, says
 
 def test_waiting_run_names_the_command_that_approves_it():
     message = notify.run_ended(FACTS, "waiting", "before step 6")
+    assert message.about == "critical"
     assert message.lines[-1] == "next: watcher --approve 20261122-031024-d2b8"
+
+
+def test_run_that_waits_for_what_another_has_asked_names_that_one_and_alarms_nobody_again():
+    message = notify.run_ended(FACTS, "waiting", "at step 5", 5, "20261121-000000-aaaa")
+    assert message.about == "info"
+    assert message.lines[-1] == "next: watcher --approve 20261121-000000-aaaa"
 
 
 def test_secrets_are_masked_before_a_long_line_is_cut():

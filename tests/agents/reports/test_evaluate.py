@@ -123,8 +123,8 @@ def test_unhealthy_winner_leads_to_the_rule_that_answers_its_finding(judged):
 
 
 def test_result_that_waits_for_a_person_exits_with_11(judged):
-    waits = {"what": "publish", "agent": "a", "version": "v", "reason": "0.3 is under 0.4"}
-    found = judged(result(awaiting=waits))
+    waits = {"what": "publish", "agent": "a", "version": "v", "in_force": "w"}
+    found = judged(result(awaiting={**waits, "reason": "0.3 is under 0.4"}))
     assert found.exit_code == ExitCode.WAITING_FOR_APPROVAL
     assert "0.3 is under 0.4" in found.decision.reason
 

@@ -181,17 +181,17 @@ def test_run_that_waits_names_the_command_that_approves_it(story):
     story.decide(Decision("stop", "waits for approval", ExitCode.WAITING_FOR_APPROVAL))
     story.end("waiting", 11, "waits for approval")
     (asked,) = story.explain().approvals
-    assert (asked.step, asked.what, asked.approved_at) == (5, "start step 5 (training)", None)
+    assert (asked.step, asked.what, asked.answered_at) == (5, "start step 5 (training)", None)
     assert f"`watcher --approve {story.run_id}`" in flat(shown(story.explain()))
 
 
 def test_approval_tells_who_and_when_and_the_note(story):
     story.run()
     story.ledger.approval_asked(story.run_id, 5, "start step 5 (training)")
-    story.ledger.approval_given(story.run_id, "ann on box", "looked at it")
+    story.ledger.approval_answered(story.run_id, "approved", "ann on box", "looked at it")
     (given,) = story.explain().approvals
     assert (given.by, given.note) == ("ann on box", "looked at it")
-    assert given.approved_at > given.asked_at
+    assert given.answered_at > given.asked_at
     assert "given by ann on box, 2026-11-22 02:00:" in flat(shown(story.explain()))
 
 

@@ -122,7 +122,7 @@ def test_waiting_run_says_what_for_and_how_to_approve(ledger, status, screen):
     assert found.run.waits_for == ("start step 6",)
     assert found.next_steps == (
         "it waits for an approval: start step 6",
-        "to approve: watcher --approve r1",
+        "to approve: watcher --approve r1; to refuse: watcher --reject r1",
         f"then go on: {RESUME}",
     )
     assert "waiting, exit code 11" in screen()
@@ -132,7 +132,7 @@ def test_approved_run_is_to_be_resumed_and_asks_no_more(ledger, status):
     start(ledger)
     ledger.approval_asked("r1", 6, "start step 6")
     ledger.run_ended("r1", "waiting", 11, "step 6 waits for an approval")
-    ledger.approval_given("r1", "ann", "")
+    ledger.approval_answered("r1", "approved", "ann", "")
     found = status()
     assert found.run.waits_for == ()
     assert found.next_steps == (f"to go on: {RESUME}",)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.artifacts import SIDECAR, Sidecar, feature_schema_hash, write_sidecar
+from steps.artifacts import SIDECAR, WAITS_FILE, Sidecar, feature_schema_hash, write_sidecar
 from steps.contract import Estimate, Scores, Signal
 from steps.policies import Policy
 from steps.step5_training.gate import asks_first
@@ -56,8 +56,17 @@ def test_a_worse_model_waits_and_the_reason_has_both_scores(tmp_path):
     awaiting = ask(tmp_path)
     assert (awaiting.what, awaiting.agent) == ("publish", "reinforcement")
     assert awaiting.version == str(NEW)
+    assert awaiting.in_force is None  # a plain folder, as in a copied workspace
     assert "old-run) has R2 0.810 on its holdout" in awaiting.reason
     assert "the new one (lightgbm) 0.750" in awaiting.reason
+
+
+def test_the_version_that_would_be_replaced_is_named_and_the_new_one_marked_as_waiting(tmp_path):
+    put(tmp_path, "models/.versions/old", "old-run", 0.81)
+    (tmp_path / "models/reinforcement").symlink_to(".versions/old", target_is_directory=True)
+    put(tmp_path, NEW, "new-run", 0.75)
+    assert ask(tmp_path).in_force == "models/.versions/old"
+    assert (tmp_path / NEW / WAITS_FILE).read_text() == "models/.versions/old"
 
 
 @pytest.mark.parametrize("r2", [0.81, 0.9])

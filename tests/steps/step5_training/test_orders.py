@@ -52,10 +52,7 @@ def test_a_change_is_seen_within_a_second_and_not_looked_for_more_often(world):
     ("training", "expected"),
     [
         ({"tree_parallel_workers": 1}, {"tree_workers": 1}),
-        ({"tree_parallel_workers": 9}, {"tree_workers": 9}),
-        ({"tree_parallel_workers": 0}, {"tree_workers": 0}),
         ({"n_concurrent_nn": 2}, {"networks": 2}),
-        ({"n_concurrent_nn": 0}, {"networks": 0}),
         ({"use_gpus": False}, {"gpus": Gpus(use=False)}),
         ({"gpus_off": ["1", "GPU-x"]}, {"gpus": Gpus(off=("1", "GPU-x"))}),
         (
@@ -69,6 +66,27 @@ def test_a_switch_in_the_policy_is_an_order(world, training, expected):
     assert world.desk() == replace(USUAL, **expected)
     world.write(use_persistent_workers=True)
     assert world.later() == USUAL
+
+
+@pytest.mark.parametrize(
+    ("policy", "parameter", "counts"),
+    [(None, 4, 4), (0, 4, 4), (8, 4, 4), (8, 2, 2), (2, 4, 2), (8, 0, 8), (0, 0, 0), (None, 0, 0)],
+)
+def test_of_policy_and_parameter_the_smaller_counts_so_a_retry_that_halves_it_has_its_effect(
+    world, policy, parameter, counts
+):
+    world.write(n_concurrent_nn=policy, tree_parallel_workers=policy)
+    usual = replace(USUAL, networks=parameter, tree_workers=parameter)
+    orders = Desk(world.live, world.folder, FAMILIES, usual)()
+    assert (orders.networks, orders.tree_workers) == (counts, counts)
+
+
+def test_a_limit_of_the_policy_goes_down_and_up_while_the_search_is_on(world):
+    seen = []
+    for most in (1, 3, 2, 0):
+        world.write(tree_parallel_workers=most)
+        seen.append(world.later().tree_workers)
+    assert seen == [1, 3, 2, USUAL.tree_workers]
 
 
 def test_persistent_workers_need_both_the_parameter_and_the_policy(world):
