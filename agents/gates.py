@@ -17,6 +17,7 @@ from agents.run import Run
 from agents.secrets import mask
 from steps.artifacts import (
     ArtifactError,
+    replaced_by,
     turn_back,
     version_of,
     versions_in_force,
@@ -132,18 +133,40 @@ def take_back_models(run: Run, attempted: Attempted, before: Mapping[str, Path])
     own = version_of(root, spec.run_id, spec.attempt).relative_to(root)
     wait_no_more(root, own)  # nobody will be asked about it
     for agent, version in versions_in_force(root).items():
-        if version != own or before.get(agent) == own:
-            continue
-        said = f"attempt {spec.attempt} at step {spec.step} was not accepted"
-        try:
-            back = turn_back(root, agent, own, before.get(agent))
-        except (ArtifactError, OSError) as error:
-            run.note(
-                "not_turned_back", f"{said}, but its models stay in force: {error}", "critical"
-            )
-            continue
-        now = f"{back} is in force again" if back else "no models are in force, as before"
-        run.note("turned_back", f"models/{agent}: {said}; {now}; its own models are in {own}")
+        if version == own and before.get(agent) != own:
+            said = f"attempt {spec.attempt} at step {spec.step} was not accepted"
+            _turn_back(run, agent, own, partial(before.get, agent), said)
+
+
+def take_back_unjudged(run: Run) -> None:
+    """Put in force again what models have replaced that nobody has judged: their watcher died."""
+    root = run.around.workspace.root
+    for agent, version in versions_in_force(root).items():
+        run_id, _, number = version.name.partition("-attempt")
+        died = any(
+            row["agent_name"] == agent
+            and row["attempt"] == int(number or 1)
+            and row["outcome"] is not None
+            and row["ended_at"] is None
+            for row in run.ledger.attempts(run_id)
+        )
+        if died:
+            said = f"the watcher of run {run_id} died before it had judged them"
+            _turn_back(run, agent, version, partial(replaced_by, root, version), said)
+
+
+def _turn_back(
+    run: Run, agent: str, version: Path, before: Callable[[], Path | None], why: str
+) -> None:
+    root = run.around.workspace.root
+    try:
+        back = turn_back(root, agent, version, before())
+    except (ArtifactError, OSError) as error:
+        said = f"models/{agent}: {why}, but they stay in force: {error}"
+        run.note("not_turned_back", said, "critical")
+        return
+    now = f"{back} is in force again" if back else "no models are in force, as before"
+    run.note("turned_back", f"models/{agent}: {why}; {now}; these models are kept in {version}")
 
 
 def _start_waits(run: Run, asked: PlannedStep, digest: str) -> Decision | None:

@@ -35,7 +35,8 @@ class Resumption:
 
     attempts: attempts made so far, by step. tried: the retries so far, whose changes stay, except
     of the parameters that a person has given in a later resume (over_retries). cwd: the folder that
-    it was started in.
+    it was started in. masked: parameters of which the ledger keeps no more than that they held a
+    secret.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class Resumption:
     tried: Tried
     cwd: Path | None
     over_retries: frozenset[str]
+    masked: frozenset[str]
 
     def changes(self, step: int) -> dict[str, Any]:
         """What retries have changed in a step's parameters and nobody has given anew."""
@@ -57,7 +59,8 @@ class Resumption:
         """The same run with what a person gives now over all that was; raises ParameterError."""
         return replace(
             self,
-            given=_overlaid(self.given, now),
+            given=_overlaid(self.given, now, self.masked),
+            masked=self.masked - frozenset(now.values),
             over_retries=self.over_retries | frozenset(now.values),
         )
 
@@ -125,6 +128,7 @@ def _resumption(row: Mapping[str, Any], ledger: Ledger) -> Resumption:
         tried=Tried.from_rows(ledger.decisions(row["run_id"])),
         cwd=Path(request["cwd"]) if "cwd" in request else None,
         over_retries=frozenset(request.get("over_retries", ())),
+        masked=_masked(request),
     )
 
 
@@ -132,13 +136,19 @@ def _attempts(ledger: Ledger, run_id: str) -> Counter[int]:
     return Counter(attempt["step"] for attempt in ledger.attempts(run_id))
 
 
-def _overlaid(before: Given, now: Given) -> Given:
+def _masked(request: Mapping[str, Any]) -> frozenset[str]:
+    """The names of masked parameters; a run of an older watcher has not kept them."""
+    guess = (name for name, value in request["params"].items() if MASK in json.dumps(value))
+    return frozenset(request.get("masked", guess))
+
+
+def _overlaid(before: Given, now: Given, masked: frozenset[str]) -> Given:
     """The parameters of the stopped run under those given now; raises ParameterError on a secret.
 
     The ledger keeps no passwords, so a parameter that held one must be given again.
     """
-    for name, value in before.values.items():
-        if name not in now.values and MASK in json.dumps(value):
+    for name in before.values:
+        if name in masked and name not in now.values:
             raise ParameterError(
                 f"--resume: {name} held a secret, which is kept nowhere; give it in --params again"
             )

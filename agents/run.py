@@ -183,8 +183,11 @@ class Run:
 
     def progress(self, progress: Progress) -> None:
         """Show a snapshot."""
-        said = mask_text(progress.message, self._secrets)
-        self.around.view.progress(progress.model_copy(update={"message": said}))
+        said = {
+            "phase": mask_text(progress.phase, self._secrets),
+            "message": mask_text(progress.message, self._secrets),
+        }
+        self.around.view.progress(progress.model_copy(update=said))
 
     def tell(self, step: int, decision: Decision, result: StepResult | None) -> None:
         """Notify people of what they may want to look at before the run's end."""

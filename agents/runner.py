@@ -20,6 +20,7 @@ from agents.gates import (
     publication_needed,
     publication_waits,
     take_back_models,
+    take_back_unjudged,
 )
 from agents.inputs import find_inputs, require_inputs
 from agents.obstacles import obstacles
@@ -29,6 +30,7 @@ from agents.preflight import cautions, check_inputs, gpu_names
 from agents.recall.recall import HashingStopped, Recall
 from agents.resume import Resumption
 from agents.run import Run, RunReport, StepReport, Surroundings, in_run
+from agents.secrets import masked_names
 from agents.step_process import TICK_S
 from steps.contract import ExitCode
 
@@ -61,6 +63,7 @@ def run_pipeline(plan: Plan, around: Surroundings, wishes: Wishes = Wishes()) ->
         "end_step": plan.end,
         "params": plan.given.values,
         "from_file": sorted(plan.given.from_file),
+        "masked": masked_names(plan.given.values),
         "cwd": str(around.cwd),
     }
     if wishes.resumption is not None:
@@ -72,6 +75,7 @@ def run_pipeline(plan: Plan, around: Surroundings, wishes: Wishes = Wishes()) ->
         reports: list[StepReport] = []
         decision = Decision("next", "nothing to do")
         recall = Recall(run)
+        take_back_unjudged(run)
         for planned in plan.steps:
             try:
                 last = planned is plan.steps[-1]

@@ -25,6 +25,8 @@ SIDECAR = "best_model.meta.json"
 VERSIONS = ".versions"
 # In a version folder while a person is asked about it; its text: what was in force at that time.
 WAITS_FILE = ".waits-for-approval"
+# In a version folder that was published; its text: what was in force before.
+REPLACED_FILE = ".replaced"
 VERSIONS_KEPT = 5
 
 
@@ -118,6 +120,8 @@ def publish(workspace: Path, agent_name: str, version: Path) -> None:
         # A copy of a workspace has a plain folder here: it becomes a version like any other.
         link.rename(_adopted(version))
     before = version_in_force(workspace, agent_name)
+    if before is None or workspace / before != version:  # not when it is published once more
+        write_text_atomic(version / REPLACED_FILE, str(before or ""))
     _point(link, version)
     (version / WAITS_FILE).unlink(missing_ok=True)
     # What was in force stays: whoever judges the new models may turn the link back.
@@ -144,6 +148,15 @@ def turn_back(workspace: Path, agent_name: str, version: Path, before: Path | No
         raise ArtifactError(f"{workspace / before}: was in force before, and is gone")
     _point(link, workspace / before)
     return before
+
+
+def replaced_by(workspace: Path, version: Path) -> Path | None:
+    """What was in force before a version (from the workspace) was published; None: no link.
+
+    Raises OSError where it is not known.
+    """
+    text = (workspace / version / REPLACED_FILE).read_text(encoding="utf-8")
+    return Path(text) if text else None
 
 
 def let_wait(workspace: Path, agent_name: str, version: Path) -> str | None:

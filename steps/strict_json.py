@@ -52,7 +52,7 @@ def parse_object(text: str, source: str, error: type[Exception]) -> dict[str, An
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                raise error(f"{source}: key {key!r} is given twice")
+                raise error(f"{source}: key {key[:60]!r} is given twice")
             seen[key] = value
         return seen
 
@@ -81,7 +81,7 @@ def require_object(value: object, source: str, error: type[Exception]) -> dict[s
         level = [(top, inner) for top, item in level for inner in _children(item)]
         if not level:
             return value
-    raise error(f"{source}: {level[0][0]} is nested deeper than {MAX_DEPTH} levels")
+    raise error(f"{source}: {level[0][0][:60]} is nested deeper than {MAX_DEPTH} levels")
 
 
 def shown(value: object, width: int = 60) -> str:

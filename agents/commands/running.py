@@ -60,12 +60,15 @@ def daemon(flags: argparse.Namespace, packages: Sequence[str]) -> Answer:
         for file in flags.on_change or ()
     ]
     ending = EndOnSignal()
+    had_own = around.policy_path == workspace.own_policy_file
     turns = Turns(
-        lambda: surroundings(flags, workspace), lambda here: _plan(flags, packages, here), ending
+        lambda: surroundings(flags, workspace, had_own=had_own),
+        lambda here: _plan(flags, packages, here),
+        ending,
     )
     with ending:
         report = Daemon(
-            turns.run,
+            lambda: masked_report(turns.run()),
             turns.held,
             around.view.say,
             every_s=every_s,

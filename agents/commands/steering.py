@@ -1,4 +1,4 @@
-"""Commands by which people steer: --init, --halt, --clear-halt, --approve, --reject, --skip-clear."""
+"""Commands by which people steer: lay out, halt, answer what a run asks, clear what is skipped."""
 
 from __future__ import annotations
 

@@ -100,9 +100,7 @@ def to_go_on_with(plan: Plan, around: Surroundings) -> Resumption | None:
         row = _stopped(ledger, plan) if ledger else None
         if ledger is None or row is None or _rejected(ledger, row):
             return None
-    found = find_resumable(around.workspace, around.now, row["run_id"])
-    # The same parameters, with the secrets that the ledger does not keep.
-    return replace(found, given=plan.given)
+    return find_resumable(around.workspace, around.now, row["run_id"])
 
 
 def unanswered(plan: Plan, around: Surroundings) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.policies.model import Policy, PolicyError, parse_policy
+from steps.strict_json import MAX_BYTES
 
 
 def load_policy(path: Path) -> Policy:
@@ -86,7 +87,11 @@ def _differences(prefix: str, old: Any, new: Any) -> list[str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise PolicyError(f"{path}: must be at most {MAX_BYTES} bytes, got more")
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise PolicyError(f"{path}: no such policy file; `watcher --init` makes one") from None
     except (OSError, UnicodeDecodeError) as error:

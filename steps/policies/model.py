@@ -230,7 +230,7 @@ def validation_message(error: ValidationError) -> str:
     """One line for the first few faults that pydantic found: key, what was wanted, what was got."""
     faults = []
     for fault in error.errors(include_url=False)[:3]:
-        key = ".".join(str(part) for part in fault["loc"]) or "(the file)"
+        key = _cut(".".join(str(part) for part in fault["loc"]), 200) or "(the file)"
         got = f", got {_short(fault['input'])}"
         # What is in notify is no reader's business: an address holds a password or a token.
         if fault["type"] in {"missing", "extra_forbidden"} or fault["loc"][:1] == ("notify",):
@@ -243,5 +243,8 @@ def validation_message(error: ValidationError) -> str:
 
 def _short(value: object) -> str:
     # Before it is cut short: half a password would not look like one.
-    text = _PASSWORD.sub("://***@", repr(value)[:2000])
-    return text if len(text) <= 60 else text[:57] + "..."
+    return _cut(_PASSWORD.sub("://***@", repr(value)[:2000]), 60)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -12,7 +12,7 @@ import pytest
 from agents.approvals import approve, reject
 from agents.errors import UsageError, WorkspaceError
 from agents.workspace import Workspace
-from steps.artifacts import WAITS_FILE, version_in_force
+from steps.artifacts import REPLACED_FILE, WAITS_FILE, version_in_force
 from steps.contract import ExitCode
 
 RESUME = ("--run-pipeline", "--resume", "--json")
@@ -91,6 +91,41 @@ def test_models_of_an_attempt_that_was_not_accepted_wait_for_nobody(act, publish
     assert bad.code == ExitCode.STEP_FAILED
     assert rows(publisher, "SELECT * FROM approvals") == []
     assert not (version(publisher, run_id_of(bad)) / WAITS_FILE).exists()
+
+
+def watcher_died(folder, run_id):
+    """The ledger as a watcher leaves it that is killed when its step has ended."""
+    with closing(sqlite3.connect(folder.root / ".watcher" / "ledger.sqlite")) as db:
+        where = f"WHERE run_id = '{run_id}'"
+        db.execute(f"UPDATE attempts SET outcome = NULL, ended_at = NULL {where}")
+        db.execute(f"UPDATE runs SET state = 'running', ended_at = NULL {where}")
+        for table in ("decisions", "successes"):
+            db.execute(f"DELETE FROM {table} {where}")
+        db.commit()
+
+
+def test_models_that_no_watcher_has_lived_to_judge_give_way_when_the_next_run_starts(
+    act, publisher
+):
+    good = run_id_of(act("publish"))
+    killed = run_id_of(act("publish", "--force"))
+    watcher_died(publisher, killed)
+    failed = act("fail")
+    assert in_force(publisher) == good
+    (said,) = [e["message"] for e in failed.document["events"] if e["code"] == "turned_back"]
+    assert f"the watcher of run {killed} died" in said
+
+
+def test_models_that_no_watcher_has_judged_stay_where_it_is_not_known_what_they_replaced(
+    act, publisher
+):
+    act("publish")
+    killed = run_id_of(act("publish", "--force"))
+    watcher_died(publisher, killed)
+    (version(publisher, killed) / REPLACED_FILE).unlink()
+    told = act("fail").document["events"]
+    assert in_force(publisher) == killed
+    assert [e["code"] for e in told if "turned_back" in e["code"]] == ["not_turned_back"]
 
 
 # --- publishing on approval -------------------------------------------------------------------
@@ -180,6 +215,21 @@ def test_a_later_attempt_of_the_run_takes_back_what_the_earlier_one_asked(act, w
     given = answer_of(approve, publisher)
     assert len(given.what) == 1
     assert in_force(publisher) == f"{first}-attempt2"
+    answers = rows(publisher, "SELECT answer FROM approvals")
+    assert answers == [("withdrawn",), ("approved",)]
+
+
+def test_of_two_models_that_wait_only_the_one_that_is_published_is_marked_as_approved(
+    act, watcher, publisher
+):
+    run_id = run_id_of(act("ask"))
+    watcher(*RESUME, "--params", '{"act": "ask", "rate": 0.4}')
+    with closing(sqlite3.connect(publisher.root / ".watcher" / "ledger.sqlite")) as db:
+        db.execute("UPDATE approvals SET answer = NULL, answered_at = NULL, answered_by = NULL")
+        db.commit()
+    given = answer_of(approve, publisher)
+    assert len(given.what) == 1
+    assert in_force(publisher) == f"{run_id}-attempt2"
     answers = rows(publisher, "SELECT answer FROM approvals")
     assert answers == [("withdrawn",), ("approved",)]
 

@@ -1,5 +1,7 @@
 """A policy that was there and is gone: nothing runs under a looser one."""
 
+import threading
+
 import pytest
 
 from steps.contract import ExitCode
@@ -81,12 +83,15 @@ def test_ledger_that_cannot_tell_is_no_leave_to_run(watcher, bereft):
 
 
 def read_until(process, text):
+    killer = threading.Timer(20, process.kill)
+    killer.start()
     said = ""
     for line in process.stderr:
         said += line
         if text in line:
-            return said
-    raise AssertionError(f"{text!r} was not said, but: {said}")
+            killer.cancel()
+            return
+    raise AssertionError(f"{text!r} was not said in 20 s, but: {said}")
 
 
 def test_daemon_does_not_go_on_without_the_policy_of_its_last_run(folder, spawn):

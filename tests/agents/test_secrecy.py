@@ -44,6 +44,19 @@ def test_no_screen_shows_a_secret_that_the_step_quotes(watcher, leaky, act, form
     assert SECRET in (leaky.attempts[0] / "result.json").read_text()
 
 
+def test_progress_of_a_running_step_is_shown_without_its_secret(watcher, leaky, spawn):
+    process = spawn("--run-pipeline", *params("stay"))
+    line = next(line for line in process.stderr if "searching" in line)
+    assert "searching with ***" in line
+    assert "asked with ***" in line
+    for form in ((), ("--json",)):
+        answer = watcher("--status", *form)
+        assert "asked with ***" in answer.out
+        assert SECRET not in answer.out
+    process.terminate()
+    process.wait(20)
+
+
 def test_log_holds_no_secret_and_the_rest_of_the_line(watcher, leaky):
     watcher("--run-pipeline", *params("complete"))
     log = (leaky.attempts[0] / "log.txt").read_text()
@@ -134,3 +147,22 @@ def test_policy_at_fault_is_told_without_the_addresses_in_it(watcher, folder, te
     assert answer.code == ExitCode.USAGE
     assert TOKEN[:6] not in answer.err
     assert "notify" in answer.err or "not valid JSON" in answer.err
+
+
+def test_resume_asks_again_for_a_secret_that_is_kept_nowhere(watcher, leaky):
+    assert watcher("--run-pipeline", *params("fail")).code == ExitCode.STEP_FAILED
+    answer = watcher("--run-pipeline", "--resume")
+    assert answer.code == ExitCode.USAGE
+    assert "api_key held a secret" in answer.err
+    assert watcher("--run-pipeline", "--resume", *params("complete")).code == ExitCode.DONE
+
+
+def test_value_that_really_is_the_mask_held_no_secret(act, watcher, folder):
+    bounds = {**BOUNDS, "said": {"type": "string", "default": "x"}}
+    folder.manifest(parameter_bounds=bounds, default_params={})
+    given = json.dumps({"act": "fail", "said": "***"})
+    assert watcher("--run-pipeline", "--params", given).code == ExitCode.STEP_FAILED
+    answer = watcher("--run-pipeline", "--resume", "--params", '{"act": "complete"}')
+    assert answer.code == ExitCode.DONE
+    request = json.loads((folder.attempts[-1] / "request.json").read_text())
+    assert request["params"]["said"] == "***"

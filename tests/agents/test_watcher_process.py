@@ -72,7 +72,7 @@ def test_real_terminal_that_closes_ends_the_watcher_as_it_should(folder, watcher
         stderr=theirs,
         env={**os.environ, "TERM": "dumb"},
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads
     )
     os.close(theirs)
     folder.pid()

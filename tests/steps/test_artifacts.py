@@ -12,6 +12,7 @@ import pytest
 from steps.artifacts import (
     SIDECAR,
     VERSIONS_KEPT,
+    WAITS_FILE,
     ArtifactError,
     Sidecar,
     feature_schema_hash,
@@ -20,6 +21,7 @@ from steps.artifacts import (
     open_artifact,
     publish,
     publish_version,
+    replaced_by,
     turn_back,
     version_folder,
     version_in_force,
@@ -180,7 +182,7 @@ def test_a_published_version_waits_no_more(tmp_path):
     waiting = lay_out(tmp_path, "waits")
     let_wait(tmp_path, AGENT, waiting)
     publish_version(tmp_path, AGENT, shown(tmp_path, waiting))
-    assert [path.name for path in waiting.iterdir() if path.name[0] == "."] == []
+    assert not (waiting / WAITS_FILE).exists()
 
 
 def test_the_link_is_turned_back_to_the_version_before_which_publishing_has_kept(tmp_path):
@@ -195,6 +197,16 @@ def test_the_link_is_turned_back_to_the_version_before_which_publishing_has_kept
     assert back == Path("models/.versions/old")
     assert in_force(tmp_path) == "old"
     assert new.is_dir()
+
+
+def test_a_version_tells_what_it_has_replaced_also_when_it_is_published_once_more(tmp_path):
+    first = lay_out(tmp_path, "first")
+    publish(tmp_path, AGENT, first)
+    assert replaced_by(tmp_path, first) is None
+    second = lay_out(tmp_path, "second")
+    for _ in range(2):
+        publish(tmp_path, AGENT, second)
+        assert replaced_by(tmp_path, second) == Path("models/.versions/first")
 
 
 def test_a_plain_folder_that_was_in_force_is_in_force_again(tmp_path):

@@ -4,10 +4,20 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 
-from fake_steps.actor import result, write_progress
-from steps.contract import FamilyResult, Note, Signal, StepError, StepRequest, StepResult
-from steps.entry import run_step
+from fake_steps.actor import result
+from steps.contract import (
+    FamilyResult,
+    Note,
+    Progress,
+    Signal,
+    StepError,
+    StepRequest,
+    StepResult,
+)
+from steps.entry import run_step, stop_requested
+from steps.files import replace_quickly
 
 
 def run(request: StepRequest) -> StepResult:
@@ -15,7 +25,17 @@ def run(request: StepRequest) -> StepResult:
     os.write(1, f"calling with {key[:5]}".encode())
     time.sleep(0.05)  # two reads at the other end, most of the time
     os.write(1, f"{key[5:]} and {json.dumps(request.params)}\n".encode())
-    write_progress(request, "searching", complete=1)
+    progress = Progress(
+        run_id=request.run_id,
+        step=request.step,
+        attempt=request.attempt,
+        updated_at=datetime.now(UTC),
+        phase=f"searching with {key}",
+        message=f"asked with {key}",
+    )
+    replace_quickly(request.progress_path, progress.model_dump_json())
+    while request.params["act"] == "stay" and not stop_requested():
+        time.sleep(0.02)
     note = Note(level="warning", code="quoted", message=f"{key} in a note")
     facts = {
         "headline": f"{key} in the headline",

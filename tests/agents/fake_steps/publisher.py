@@ -27,6 +27,10 @@ def run(request: StepRequest) -> StepResult:
     return globals()[f"act_{request.params['act']}"](request)
 
 
+def act_fail(request: StepRequest) -> StepResult:
+    return actor.act_fail(request)
+
+
 def act_publish(request: StepRequest) -> StepResult:
     publish(Path(request.workspace), AGENT, _laid_out(request))
     return actor.act_complete(request)
