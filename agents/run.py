@@ -183,10 +183,7 @@ class Run:
 
     def progress(self, progress: Progress) -> None:
         """Show a snapshot."""
-        said = {
-            "phase": mask_text(progress.phase, self._secrets),
-            "message": mask_text(progress.message, self._secrets),
-        }
+        said = {k: mask_text(getattr(progress, k), self._secrets) for k in ("phase", "message")}
         self.around.view.progress(progress.model_copy(update=said))
 
     def tell(self, step: int, decision: Decision, result: StepResult | None) -> None:

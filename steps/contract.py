@@ -92,7 +92,8 @@ class Scores(Frozen):
 class FamilyResult(Frozen):
     """What one model family came to. Only a complete one has scores; the others say why in error.
 
-    skipped: the policy or the skip registry does not let it train. stopped: people ended the run before it was done.
+    skipped: the policy or the skip registry does not let it train. stopped: people ended the run
+    before it was done.
     """
 
     status: Literal["complete", "failed", "skipped", "stopped"]

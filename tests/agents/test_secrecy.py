@@ -107,6 +107,7 @@ def test_address_given_for_a_table_is_refused_without_its_password(watcher, leak
         ('{"api_key": 987654321012}', "api_key must be a text of 0..4096 characters"),
         ('{"act": {"url": "postgres://joe:987654321012@h"}}', "postgres://joe:***@h"),
         ('{"act": ["https://h/?token=987654321012"]}', "token=***"),
+        ('{"act": ["pg://joe:987654321012' + 60 * "x" + '@h"]}', 'got ["pg://joe:***@h"]'),
         ('{"api_key": "987654321012", "act" 5}', "Expecting ':' delimiter"),
         ('{"act": "postgres://joe:987654321012@h", 5}', "property name"),
     ],

@@ -199,6 +199,21 @@ def test_a_time_limit_that_is_changed_moves_that_of_the_running_attempt(spawn, f
     assert "steps.timeout_minutes.5: 360.0 -> 0.008" in err
 
 
+def test_a_policy_file_that_hangs_moves_no_time_limit(spawn, folder):
+    retries = {"max_per_step": 0, "max_per_run": 0, "backoff_s": 0}
+    limits = {"kill_grace_s": 0.2, "timeout_minutes": {"5": 2 / 60}}
+    folder.policy(retries=retries, steps=limits)
+    watcher = spawn("--run-pipeline", "--json", "--params", '{"act": "silent"}')
+    folder.pid()
+    hanging = folder.root / "policy.tmp"
+    os.mkfifo(hanging)  # whoever opens it waits for a writer
+    hanging.replace(folder.root / "watcher_policies.json")
+    out, _ = watcher.communicate(timeout=10)
+    assert watcher.returncode == ExitCode.TIMEOUT
+    (attempt,) = json.loads(out)["steps"][0]["attempts"]
+    assert 2.0 <= attempt["duration_s"] < 3.2
+
+
 def test_a_halted_run_is_resumed_under_its_own_id(spawn, folder, watcher):
     arguments = ("--run-pipeline", "--json", "--params", '{"act": "polite_first"}')
     first = spawn(*arguments)
