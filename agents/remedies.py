@@ -169,6 +169,8 @@ def _inside(
     if bound.choices is not None:
         known = sorted(_exact(choice) for choice in bound.choices if choice)
         known = [c for c in known if (low is None or c >= low) and (high is None or c <= high)]
+        if start * wanted > 0:  # half of a learning rate is never a negative one
+            known = [c for c in known if c * start > 0]
         if not known:
             return None
         if down:

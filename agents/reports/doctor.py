@@ -32,7 +32,7 @@ from gpu.host.devices import (
 )
 from gpu.host.holders import HeldLease, held_leases
 from gpu.host.leases import machine_lock_dir
-from steps.policies import Policy
+from steps.policies import Policy, PolicyError
 
 _LOW_DISK_BYTES = 1_000_000_000
 _LOW_MEMORY_MIB = 1024
@@ -128,7 +128,7 @@ def examine(
     try:
         manifests = read_manifests()
         found = tuple(f"step {m.step}: {m.agent_name} ({m.module})" for m in manifests)
-    except UsageError as error:
+    except (UsageError, PolicyError) as error:
         found = ()
         reasons.append(f"manifests: {error}")
     libraries = required_libraries()
