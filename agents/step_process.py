@@ -102,9 +102,9 @@ def run_step_process(
                     killed, asked_to = True, "interrupt"
                     break
                 if order is not None and asked_to is None:
-                    _signal_group(process, signal.SIGCONT)  # what is stopped cannot obey
                     # The step alone: its workers would die of it, and their trials with them.
                     process.send_signal(signal.SIGTERM)
+                    _signal_group(process, signal.SIGCONT)  # what is stopped cannot obey
                 asked_to = order or asked_to
         finally:
             # On an exception from tick() too: first end the tree, then let it rise.

@@ -96,9 +96,11 @@ def _search(workspace: Path, tally: Tally, chance: random.Random, kills: int) ->
         process = _start(workspace, arguments)
         if kills > 0 and _killed(process, chance.uniform(*KILL_AFTER_S), tally):
             kills -= 1
+            state = _state(workspace)
+            if state == "complete":  # killed while it printed its answer
+                return workspace
             # Killed before it wrote anything down: then there is nothing to go on with.
-            began = (workspace / ".watcher" / "ledger.sqlite").exists() and _has_run(workspace)
-            arguments = RESUME if began else RUN
+            arguments = RUN if state is None else RESUME
             continue
         _, err = process.communicate()
         if process.returncode != 0:
@@ -134,13 +136,15 @@ def _start(workspace: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
     )
 
 
-def _has_run(workspace: Path) -> bool:
+def _state(workspace: Path) -> str | None:
+    """The state of the last run; None if there is none."""
     argv = [sys.executable, "-m", "agents", "--status", "--json"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         argv, cwd=workspace, env=environ, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout)["run"] is not None
+    run = json.loads(done.stdout)["run"]
+    return None if run is None else str(run["state"])
 
 
 def _end(workspace: Path) -> dict[str, Any]:

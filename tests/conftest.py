@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from gpu.worker.trainers import base
 
 # Trainers hide pandas from their own worker process; this process has other tests to run.
 base.hide_modules = lambda names: None
+
+
+# A shell that starts the tests in the background may have switched signals off for them.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

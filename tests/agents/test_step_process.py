@@ -19,7 +19,9 @@ def leave(*_):
 def ready():
     (here / "ready").touch()
 """
-POLITE_BUT_STOPPED = "signal.signal(signal.SIGTERM, leave); ready(); os.kill(os.getpid(), 19)"
+POLITE_BUT_STOPPED = (
+    "signal.signal(signal.SIGTERM, leave); ready(); os.kill(os.getpid(), 19); time.sleep(60)"
+)
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN); ready(); time.sleep(60)"
 ASKED_LEAVES = "signal.signal(signal.SIGTERM, leave); ready(); time.sleep(60)"
 
