@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,13 @@ base.hide_modules = lambda names: None
 # A shell that starts the tests in the background may have switched signals off for them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _usual_arithmetic() -> None:
+    """A training library that an earlier test has loaded may switch subnormal numbers off."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL("libm.so.6").fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV
 
 
 @pytest.fixture(scope="session")
