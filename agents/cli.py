@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.answer import Answer
-from agents.commands import looking, running, steering
+from agents.commands import looking, reporting, running, serving, steering
 from agents.errors import WatcherError
 from agents.flags import help_text, parse_flags
 from agents.manifests import STEP_PACKAGES
@@ -30,6 +30,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Sequence[str]], Answer]] = {
     "status": looking.status,
     "history": looking.history,
     "explain": looking.explain,
+    "report": reporting.report,
     "evaluate": looking.evaluate,
     "doctor": looking.doctor,
     "policies_check": looking.policies_check,
@@ -40,6 +41,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Sequence[str]], Answer]] = {
     "reject": steering.reject,
     "skip_clear": steering.skip_clear,
     "init": steering.init,
+    "serve": serving.serve,
 }
 
 

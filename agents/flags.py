@@ -9,39 +9,7 @@ from typing import NoReturn
 
 import agents
 from agents.errors import UsageError
-
-_DESCRIPTION = """\
-Run machine-learning pipelines unattended: numbered steps under time limits and a policy,
-each attempt judged, retried or stopped, every decision kept. Step 5 trains and compares four
-model families on one table and says honestly whether there is anything to predict.
-"""
-
-_EXAMPLES = """\
-examples:
-  A new folder, and a look at the machine:
-    watcher --init my_workspace && cd my_workspace && watcher --doctor
-
-  Compare four families on a table of your own, 20 trials each (first see what it would do):
-    watcher --run-pipeline --start-step 5 --end-step 5 --dry-run \\
-        --params '{"survivors": "housing.csv", "target": "price", "trials": 20}'
-    (the same line without --dry-run does it)
-
-  How far is it, how did it end, and why (from another terminal too):
-    watcher --status
-    watcher --explain last
-
-  Stop it at the next safe point; go on later where it stopped:
-    watcher --halt "the GPU is needed"
-    watcher --clear-halt && watcher --run-pipeline --resume
-
-  Score new rows with the winner:
-    watcher --predict new_rows.csv --output predictions.csv
-
-exit codes: 0 done; 1 a step failed; 2 usage, manifest or policy error; 10 halted or blocked by
-policy; 11 waiting for approval; 12 no detectable signal, prediction refused; 124 time limit;
-130 interrupted.
-Results go to stdout, messages and progress to stderr.
-"""
+from agents.flag_texts import DESCRIPTION, EXAMPLES
 
 _COMMANDS = (
     "run_pipeline",
@@ -49,6 +17,7 @@ _COMMANDS = (
     "status",
     "history",
     "explain",
+    "report",
     "evaluate",
     "doctor",
     "policies_check",
@@ -58,6 +27,7 @@ _COMMANDS = (
     "reject",
     "skip_status",
     "skip_clear",
+    "serve",
     "init",
 )
 # What goes with what, one or the other; a daemon is a --run-pipeline that comes again.
@@ -73,6 +43,10 @@ _GOES_WITH = {
     "output": "predict",
     "limit": "history",
     "note": "approve or reject",
+    "open": "report",
+    "text": "report",
+    "host": "serve",
+    "port": "serve",
     "every": "daemon",
     "on_change": "daemon",
 }
@@ -109,6 +83,8 @@ def parse_flags(argv: Sequence[str]) -> argparse.Namespace:
         _is_given(flags, "start_step") or _is_given(flags, "end_step")
     ):
         raise UsageError("--resume goes on with the steps of the stopped run: leave the range out")
+    if flags.open and flags.text:
+        raise UsageError("--open and --text: give one of them")
     if flags.verbose and flags.quiet:
         raise UsageError("--verbose and --quiet: give one of them")
     if flags.command is None and flags.json:
@@ -147,8 +123,8 @@ def _folder(text: str) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="watcher",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="watcher COMMAND [options]",
         allow_abbrev=False,
@@ -165,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
         "--explain",
         metavar="RUN",
         help="why each step ran, was skipped, retried or stopped (RUN: an id, its start, or last)",
+    )
+    what.add_argument(
+        "--report",
+        metavar="RUN",
+        nargs="?",
+        const="last",
+        help="write the report of a run's training as a page (RUN as above; default: last)",
     )
     what.add_argument(
         "--evaluate",
@@ -204,6 +187,11 @@ def _parser() -> argparse.ArgumentParser:
         "--daemon",
         action="store_true",
         help="stay, and run the pipeline again and again (with --every, --on-change)",
+    )
+    what.add_argument(
+        "--serve",
+        action="store_true",
+        help="stay, and show what runs, runs, reports and studies in the browser; changes nothing",
     )
     what.add_argument(
         "--init", metavar="DIR", type=_folder, help="lay out a workspace; keeps what is there"
@@ -254,9 +242,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CSV",
         help="where the predictions go (default: predictions/TABLE.predictions.csv)",
     )
+    serve = parser.add_argument_group("with --serve")
+    serve.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        help="where to listen (default: 127.0.0.1; beyond this machine a token is asked for)",
+    )
+    serve.add_argument("--port", metavar="N", type=int, help="default: 8765; 0 takes a free one")
     look = parser.add_argument_group("with --history, --approve, --reject")
     look.add_argument("--limit", metavar="N", type=int, help="how many runs (default: 20)")
     look.add_argument("--note", metavar="TEXT", help="kept with the answer")
+    report = parser.add_argument_group("with --report")
+    report.add_argument("--open", action="store_true", help="open the page in a browser")
+    report.add_argument(
+        "--text",
+        action="store_true",
+        help="print a summary instead, as Markdown where it does not go to a terminal",
+    )
     general = parser.add_argument_group("with any command")
     general.add_argument(
         "--workspace",

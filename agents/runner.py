@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from agents.afterwards import hand_on
 from agents.attempt import Attempted, AttemptSpec
 from agents.bounds import check_value
 from agents.decide import Decision, decide
@@ -180,6 +181,7 @@ def _run_step(
             run.note(issue.code, f"step {step}: {issue.message}")
         run.tell(step, decision, attempted.result)
         if decision.action != "retry":
+            hand_on(run, attempted)
             return report(decision)
         run.tried = run.tried.after(decision)
         planned = _changed(planned, decision.changes)

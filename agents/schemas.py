@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from agents.manifests import Manifest
 from agents.reports.policy_keys import policy_table
 from agents.workspace import IMPORT_ROOT
+from steps.contract.diagnostics import FamilyPart, TrainingDiagnostics
 from steps.files import write_text_atomic
 from steps.policies import Policy
 
@@ -24,6 +25,8 @@ _END = "<!-- end of policy keys -->"
 SCHEMAS: dict[str, type[BaseModel]] = {
     "manifest.schema.json": Manifest,
     "policies.schema.json": Policy,
+    "training_diagnostics.schema.json": TrainingDiagnostics,
+    "family_diagnostics.schema.json": FamilyPart,
 }
 
 

@@ -119,7 +119,7 @@ class _Family(_Known):
 
 
 class _Diagnostics(_Known):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 1
     run_id: str
     winner: str | None = None
     signal: _Signal | None = None

@@ -12,15 +12,11 @@ from pydantic import BaseModel
 
 from gpu.params import Params, decode_params
 from gpu.protocol import FoldDone, FoldScore, ShellTrain, TrainBatch, TrainTrial, TrialDone
+from gpu.worker.curves import TrialLog
 from gpu.worker.data import SharedTable, open_shell_split
 from gpu.worker.failures import BadJob
-from gpu.worker.jobs import (
-    hopeless,
-    save_array,
-    shell_done,
-    shell_params,
-    train_sample_mse,
-)
+from gpu.worker.files import save_array
+from gpu.worker.jobs import hopeless, shell_done, shell_params, train_sample_mse
 from gpu.worker.metrics import mean_squared_error, r2_score
 from gpu.worker.trainers.base import FloatVector, Split
 from gpu.worker.trainers.many import BatchTrainer, FitTask, TaskEnd
@@ -82,6 +78,7 @@ class _Trial:
     params: Params
     table: SharedTable
     out_of_fold: FloatVector
+    log: TrialLog
     ends: dict[int, FoldScore | Exception] = field(default_factory=dict)
     scores: list[FoldScore] = field(default_factory=list)
     networks: int = 0
@@ -126,7 +123,8 @@ class _TrialBatch:
         if job.table not in self._tables:
             self._tables[job.table] = SharedTable(Path(job.table))
         table = self._tables[job.table]
-        return _Trial(job, params, table, np.full(len(table.y), np.nan))
+        log = TrialLog(job.curves_path, job.folds)
+        return _Trial(job, params, table, np.full(len(table.y), np.nan), log)
 
     def _run_stage(self, positions: range) -> None:
         places: list[tuple[_Trial, int]] = []
@@ -145,7 +143,8 @@ class _TrialBatch:
                     self._end(trial, position, error)
                     continue
                 places.append((trial, position))
-                tasks.append(FitTask(splits[job.table, fold], trial.params, job.seed + fold))
+                split, watch = splits[job.table, fold], trial.log.watch()
+                tasks.append(FitTask(split, trial.params, job.seed + fold, watch))
         ends = self._trainer.fit_many(tasks, rounds=None, n_concurrent=self._n_concurrent)
         for end in ends:
             trial, position = places[end.index]
@@ -166,6 +165,7 @@ class _TrialBatch:
         assert y_val is not None  # noqa: S101
         trial.out_of_fold[trial.table.validation_rows(fold)] = predictions
         trial.networks = max(trial.networks, end.networks)
+        trial.log.fold_fitted(fold, end.fitted, task.watch)
         return FoldScore(
             fold=fold,
             r2=r2_score(y_val, predictions),
@@ -202,6 +202,7 @@ class _TrialBatch:
             except OSError as error:
                 self._fail(job, error)
                 return
+            trial.log.save()
         reply = TrialDone(
             id=job.id,
             scores=tuple(trial.scores),

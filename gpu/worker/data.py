@@ -43,6 +43,11 @@ class SharedTable:
         X, y = self._rows("search_rows")
         return Split(X, y, None, None, self.columns)
 
+    def holdout_numbers(self) -> NDArray[np.int64]:
+        """Row numbers of the holdout."""
+        rows: NDArray[np.int64] = np.load(self._folder / "holdout_rows.npy")
+        return rows
+
     def holdout(self) -> tuple[FloatMatrix, FloatVector]:
         """Rows that nothing but the last report sees."""
         return self._rows("holdout_rows")

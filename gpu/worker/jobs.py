@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -29,10 +27,13 @@ from gpu.protocol import (
     TrainTrial,
     TrialDone,
 )
+from gpu.worker.curves import TrialLog
 from gpu.worker.data import SharedTable, open_shell_split
 from gpu.worker.failures import BadJob
+from gpu.worker.files import save_array, save_text
 from gpu.worker.metrics import mean_squared_error, r2_score
-from gpu.worker.trainers.base import Columns, Fitted, FloatVector, Predictor, Split, Trainer
+from gpu.worker.observe import FitLog
+from gpu.worker.trainers.base import Columns, Fitted, Predictor, Split, Trainer
 
 Emit = Callable[[FoldDone], None]
 
@@ -44,18 +45,20 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
     """Fit the job's folds one after the other; stop early where its prune rule says so.
 
     Writes the out-of-fold predictions, float64 (n_rows,), NaN outside the fitted folds, to
-    job.predictions_path.
+    job.predictions_path, and the loss curves to job.curves_path, if that is given.
     """
     started = time.monotonic()
     params = decode_params(job.family, job.params)
     table = SharedTable(Path(job.table))
     out_of_fold = np.full(len(table.y), np.nan)
+    log = TrialLog(job.curves_path, job.folds)
     scores: list[FoldScore] = []
     pruned = False
     for index in job.folds:
         fold_started = time.monotonic()
         split = table.fold(index)
-        fitted = trainer.fit(split, params, seed=job.seed + index, rounds=None)
+        watch = log.watch()
+        fitted = trainer.fit(split, params, seed=job.seed + index, rounds=None, watch=watch)
         assert split.X_val is not None  # noqa: S101  # a fold always has validation rows
         assert split.y_val is not None  # noqa: S101
         predictions = fitted.predict(split.X_val)
@@ -69,6 +72,7 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
             rounds_run=fitted.rounds_run,
             duration_s=time.monotonic() - fold_started,
         )
+        log.fold_fitted(index, fitted, watch)
         scores.append(score)
         emit(FoldDone(id=job.id, score=score))
         if job.prune is not None and hopeless(job.prune, [s.r2 for s in scores]):
@@ -76,6 +80,7 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
             break
     if not pruned:
         save_array(Path(job.predictions_path), out_of_fold)
+        log.save()
     return TrialDone(
         id=job.id,
         scores=tuple(scores),
@@ -101,24 +106,35 @@ def train_sample_mse(split: Split, model: Predictor) -> float:
 
 
 def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
-    """Train on all search rows, save the checkpoint, and predict the holdout rows."""
-    started = time.monotonic()
-    params = decode_params(job.family, job.params)
-    table = SharedTable(Path(job.table))
-    split = table.search()
-    fitted = trainer.fit(split, params, seed=job.seed, rounds=job.rounds)
-    sha256 = _save_checkpoint(fitted, Path(job.checkpoint_path))
-    _save_text(Path(job.preprocessing_path), json.dumps(fitted.preprocessing()))
-    X_holdout, _ = table.holdout()
-    save_array(Path(job.predictions_path), fitted.predict(X_holdout))
-    return FitDone(
-        id=job.id,
-        checkpoint_sha256=sha256,
-        train_mse=mean_squared_error(split.y_train, fitted.predict(split.X_train)),
-        duration_s=time.monotonic() - started,
-        device=trainer.device_name,
-        library_version=trainer.version(),
-    )
+    """Train on all search rows, save the checkpoint, and predict the holdout rows.
+
+    Then take the model apart, where job.observations_path is given; duration_s is without that.
+    """
+    with FitLog(job, trainer.device_name) as log:
+        started = time.monotonic()
+        with log.phase("load"):
+            params = decode_params(job.family, job.params)
+            table = SharedTable(Path(job.table))
+            split = table.search()
+        with log.phase("fit"):
+            fitted = trainer.fit(split, params, seed=job.seed, rounds=job.rounds, watch=log.watch)
+        sha256 = _save_checkpoint(fitted, Path(job.checkpoint_path))
+        save_text(Path(job.preprocessing_path), json.dumps(fitted.preprocessing()))
+        with log.phase("predict"):
+            X_holdout, _ = table.holdout()
+            predictions = fitted.predict(X_holdout)
+            save_array(Path(job.predictions_path), predictions)
+            train_mse = mean_squared_error(split.y_train, fitted.predict(split.X_train))
+        done = FitDone(
+            id=job.id,
+            checkpoint_sha256=sha256,
+            train_mse=train_mse,
+            duration_s=time.monotonic() - started,
+            device=trainer.device_name,
+            library_version=trainer.version(),
+        )
+        log.observe(fitted, split, table, predictions)
+    return done
 
 
 def run_predict(job: PredictRows, trainer: Trainer) -> PredictDone:
@@ -203,26 +219,3 @@ def _save_checkpoint(fitted: Fitted, path: Path) -> str:
     finally:
         temporary.unlink(missing_ok=True)
     return sha256
-
-
-def save_array(path: Path, values: FloatVector) -> None:
-    """Write an .npy file beside its final name and rename it."""
-    with _replacing(path) as file:
-        np.save(file, values)
-
-
-def _save_text(path: Path, text: str) -> None:
-    with _replacing(path) as file:
-        file.write(text.encode("utf-8"))
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

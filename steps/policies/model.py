@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from steps.policies.base import Section, Step, key
+from steps.policies.health import HealthPolicy, MetricBounds
 from steps.policies.retries import RetriesPolicy
 from steps.strict_json import parse_object
 
@@ -109,7 +110,22 @@ class TrainingPolicy(Section):
     diagnostics: bool = key(
         True,
         "false: nothing is collected; the report says that health is not known.",
-        "when the final models are fitted",
+        "for the next trial and final fit",
+    )
+
+
+class TrackingPolicy(Section):
+    """Copies of results for other tools: extras, best effort, never waited for long."""
+
+    tensorboard: bool = key(
+        False,
+        "true: event files under diagnostics_outputs/tensorboard/; needs the extra `tensorboard`.",
+        "when a run publishes",
+    )
+    mlflow_uri: Annotated[str, Field(max_length=500)] | None = key(
+        None,
+        "A tracking server or folder that runs are logged to; needs the extra `mlflow`.",
+        "when a run publishes",
     )
 
 
@@ -204,6 +220,9 @@ class Policy(Section):
     steps: StepsPolicy = StepsPolicy()
     retries: RetriesPolicy = RetriesPolicy()
     training: TrainingPolicy = TrainingPolicy()
+    metric_bounds: MetricBounds = MetricBounds()
+    health: HealthPolicy = HealthPolicy()
+    tracking: TrackingPolicy = TrackingPolicy()
     skip: SkipPolicy = SkipPolicy()
     publish: PublishPolicy = PublishPolicy()
     approvals: ApprovalsPolicy = ApprovalsPolicy()

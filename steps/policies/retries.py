@@ -58,6 +58,9 @@ _REMEDIES = (
     Remedy(finding="dead_units", parameter="use_leaky_relu", set=True),
     Remedy(finding="dead_units", parameter="max_learning_rate", multiply=0.3, when_unset=0.01),
     Remedy(finding="vanishing_gradients", parameter="use_leaky_relu", set=True),
+    Remedy(finding="gradient_spread", parameter="normalize_features", set=True),
+    Remedy(finding="early_peak", parameter="max_learning_rate", multiply=0.3, when_unset=0.01),
+    Remedy(finding="overfit", parameter="early_stopping_rounds", multiply=0.5),
 )
 
 

@@ -27,7 +27,8 @@ class Orders:
     stop: why everything is to end, or None. last: why nothing more is to start while what runs is
     finished, or None. families_off: families switched off, and why. persistent: workers serve many
     trials. tree_workers: most tree trials at once, 0 for as many as there are devices. networks:
-    most networks in one computation, 0 for as many as memory allows.
+    most networks in one computation, 0 for as many as memory allows. diagnostics: trainers
+    tell what they see.
     """
 
     stop: str | None = None
@@ -37,6 +38,7 @@ class Orders:
     tree_workers: int = 0
     networks: int = 0
     gpus: Gpus = Gpus()
+    diagnostics: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,18 @@ def final_rounds(best: Finished) -> int:
 
 
 def final_fit_job(
-    best: Finished, family: Family, places: Places, seed: int, deadline_s: float | None
+    best: Finished,
+    family: Family,
+    places: Places,
+    seed: int,
+    deadline_s: float | None,
+    *,
+    observed: bool,
 ) -> FinalFit:
-    """The job that trains the family's model on all rows the search has seen."""
+    """The job that trains the family's model on all rows the search has seen.
+
+    observed: whether its trainer tells what it sees; the model is the same.
+    """
     folder = places.fits / family
     return FinalFit(
         id=f"{family}-final",
@@ -40,5 +49,6 @@ def final_fit_job(
         checkpoint_path=str(folder / f"best_model.{CHECKPOINT_FORMATS[family]}"),
         preprocessing_path=str(folder / "preprocessing.json"),
         predictions_path=str(folder / "holdout_predictions.npy"),
+        observations_path=str(folder / "observations.json") if observed else None,
         deadline_s=deadline_s,
     )

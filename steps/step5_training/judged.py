@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gpu.params import Family
 from steps.contract import Note, Signal
+from steps.contract.diagnostics import PairComparison
 from steps.step5_training.comparison import Comparison
 from steps.step5_training.evaluate import Evaluation
 
@@ -16,7 +17,7 @@ class Judged:
     """The comparison with its scores, and a verdict on each family that has a model.
 
     best: the family with the highest R2 in cross-validation. Where no family has a model, best, cv
-    and holdout are None.
+    and holdout are None. comparisons: of the best with every other, the closest first.
     """
 
     comparison: Comparison
@@ -25,6 +26,7 @@ class Judged:
     holdout: Evaluation | None = None
     best: Family | None = None
     signals: Mapping[str, Signal] = field(default_factory=dict)
+    comparisons: tuple[PairComparison, ...] = ()
 
     @property
     def signal(self) -> Signal | None:

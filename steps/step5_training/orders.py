@@ -70,6 +70,7 @@ class Desk:
             tree_workers=_at_most(training.tree_parallel_workers, self._usual.tree_workers),
             networks=_at_most(training.n_concurrent_nn, self._usual.networks),
             gpus=allowed(policy),
+            diagnostics=training.diagnostics,
         )
 
 

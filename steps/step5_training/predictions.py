@@ -1,4 +1,4 @@
-"""Out-of-fold predictions of a study's trials: a file each, of which only the best's are kept."""
+"""Files of a study's trials: out-of-fold predictions and loss curves; only the best's are kept."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class PredictionFiles:
         """Where a worker leaves a trial's predictions."""
         return self._folder / f"trial_{position}{'_full' if full else ''}.npy"
 
+    def curves_path(self, position: int, *, full: bool = False) -> Path:
+        """Where a worker leaves a trial's loss curves, if it was asked for them."""
+        return self.path(position, full=full).with_suffix(".curves.json")
+
     def read(self, position: int, *, full: bool) -> NDArray[np.float64] | None:
         """(n_rows,), NaN outside the folds; None where the file is gone."""
         path = self.path(position, full=full)
@@ -33,6 +37,7 @@ class PredictionFiles:
         if best is not None:
             # Both: a resumed study may find another trial best, or the same one.
             keep |= {self.path(best, full=full) for full in (False, True)}
-        for path in self._folder.glob("trial_*.npy"):
+        keep |= {path.with_suffix(".curves.json") for path in keep}
+        for path in self._folder.glob("trial_*"):
             if path not in keep:
                 path.unlink(missing_ok=True)

@@ -8,11 +8,12 @@ and the split stand here.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from steps.contract import Note
 from steps.step5_training.folds import Split, Splits, rows_needed
+from steps.step5_training.leak_finding import exclude_text
 from steps.step5_training.leaks import LeakFinding, find_leaks, unchecked_pair_features
+from steps.step5_training.repeats import repeated_rows
 from steps.tables import Table, TableError
 
 __all__ = [
@@ -89,42 +90,13 @@ def check_splits(table: Table, splits: Splits) -> None:
 def leak_note(table: Table, finding: LeakFinding) -> Note:
     """A leak in words, with what to type to leave the features out."""
     names = ", ".join(repr(name) for name in finding.features)
-    ways = {
-        "copy": f"equals the target (correlation {finding.strength:.5f})",
-        "affine": f"is the target on another scale (correlation {finding.strength:.5f})",
-        "rank": f"rises or falls with the target (rank correlation {finding.strength:.5f})",
-        "categorical": f"has levels that tell the target (R2 {finding.strength:.5f})",
-        "pair": f"together make the target: a sum with weights (R2 {finding.strength:.5f})",
-    }
-    asked = "[" + ", ".join(f'"{name}"' for name in finding.features) + "]"
     which = "features" if len(finding.features) > 1 else "feature"
     return Note(
         level="critical",
         code="leak",
-        message=f"{table.path.name}: {which} {names} {ways[finding.how]}; if it would not be known "
-        f'when predicting, run again with "exclude_features": {asked}',
+        message=f"{table.path.name}: {which} {names} {finding.told()}; if it would not be known "
+        f"when predicting, run again with {exclude_text(finding.features)}",
     )
-
-
-def repeated_rows(table: Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows equal, target and all, to an earlier one, and that first one of each; from 0.
-
-    All rows are looked at: by a hash of the bits, and those of equal hash by the bits themselves.
-    """
-    hashes = _row_hashes(table)
-    order = np.argsort(hashes, kind="stable")  # stable: the first of equals is the earliest row
-    ordered = hashes[order]
-    starts = np.append(True, ordered[1:] != ordered[:-1])
-    first_of = order[np.flatnonzero(starts)[np.cumsum(starts) - 1]]
-    later = ~starts
-    rows, firsts = order[later], first_of[later]
-    equal = table.y[rows] == table.y[firsts]
-    bits = table.X.view(np.uint32)
-    for place in range(table.n_features):  # a column at a time: copies of all rows would be large
-        equal &= bits[rows, place] == bits[firsts, place]
-    rows, firsts = rows[equal], firsts[equal]
-    by_row = np.argsort(rows)
-    return rows[by_row], firsts[by_row]
 
 
 def _check_target(table: Table) -> None:
@@ -165,15 +137,3 @@ def _repeats_note(table: Table, split: Split) -> Note | None:
         f"target and all (rows {shown}); such rows can lie in two folds, which flatters the "
         "scores; remove them, or keep them together with split group",
     )
-
-
-def _row_hashes(table: Table) -> npt.NDArray[np.uint64]:
-    """uint64 (n_rows,): equal for rows of equal bits; a multiply-and-mix over the columns."""
-    odd = np.uint64(0x9E3779B97F4A7C15)
-    hashes = (table.y + 0.0).view(np.uint64) * odd  # + 0.0: -0.0 and 0.0 are one value
-    bits = table.X.view(np.uint32)
-    for place in range(table.n_features):
-        hashes ^= hashes >> np.uint64(29)
-        hashes += bits[:, place]
-        hashes *= odd
-    return hashes ^ (hashes >> np.uint64(32))

@@ -19,21 +19,19 @@ from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
 from steps.policies import LivePolicy
 from steps.step5_training.comparison import Comparison, Orders
-from steps.step5_training.ensemble import compare_blend
-from steps.step5_training.evaluate import evaluate
 from steps.step5_training.final_fit import Places
 from steps.step5_training.folds import Splits, draw_folds
-from steps.step5_training.judged import Judged
+from steps.step5_training.judge import judge
 from steps.step5_training.layout import lay_out
 from steps.step5_training.limits import first_limit_s
 from steps.step5_training.orders import Desk, allowed, look, open_policy
+from steps.step5_training.phases import Phases
 from steps.step5_training.placement import Placement, size_of
 from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
 from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings, SettingsError, read_settings
-from steps.step5_training.signal import compare_winner, judge_signal
 from steps.step5_training.skip_registry import consult, registry_file
 from steps.step5_training.storage import StudyStorageError, open_storage
 from steps.step5_training.studies import Studies, open_studies
@@ -59,14 +57,15 @@ def run(request: StepRequest) -> StepResult:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started = time.monotonic()
     progress = ProgressFile(request)
+    phases = Phases(progress.phase)
     out_dir = Path(request.out_dir)
     for left in out_dir.parents[1].glob("*/*/scratch"):
         shutil.rmtree(left)  # of a run that was killed: one watcher works here at a time
     try:
         settings = read_settings(request.params)
-        progress.phase("reading the table")
+        phases.begin("reading the table")
         prepared = _prepare(settings, request, out_dir)
-        progress.phase("opening the studies")
+        phases.begin("opening the studies")
         storage_folder = Path(request.workspace) / "optuna_studies"
         storage = open_storage(settings.study_storage, storage_folder)
         policy = open_policy(request)
@@ -81,7 +80,7 @@ def run(request: StepRequest) -> StepResult:
             request.run_id,
             storage_folder,
         )
-        progress.phase("searching")
+        phases.begin("searching")
         placement = Placement(
             settings,
             tuple(studies.by_family),
@@ -92,11 +91,31 @@ def run(request: StepRequest) -> StepResult:
             studies, settings, policy, prepared, placement, request, progress, started
         )
         if comparison.stopped is not None:
-            return halted_result(request, comparison.stopped, studies, placement.notes)
-        progress.phase("judging")
-        judged = _judge(studies, comparison, prepared, placement, settings)
-        progress.phase("publishing")
-        return publish_run(request, look(policy), settings, prepared.table, studies, judged, _now())
+            return halted_result(
+                request, comparison.stopped, studies, placement.notes, look(policy)
+            )
+        phases.begin("judging")
+        judged = judge(
+            studies,
+            comparison,
+            prepared.table,
+            prepared.splits,
+            prepared.leaks,
+            (*prepared.notes, *placement_notes(placement.notes)),
+            settings,
+        )
+        phases.begin("publishing")
+        return publish_run(
+            request,
+            look(policy),
+            settings,
+            prepared.table,
+            prepared.splits,
+            studies,
+            judged,
+            _now(),
+            phases.seconds,
+        )
     except TableError as error:
         raise StepRefused("bad_input", str(error)) from error
     except (SettingsError, StudyStorageError) as error:
@@ -168,30 +187,3 @@ def _search(
             report=progress.families,
             deadline=None if minutes is None else started + minutes * 60,
         ).run()
-
-
-def _judge(
-    studies: Studies,
-    comparison: Comparison,
-    prepared: Prepared,
-    placement: Placement,
-    settings: Settings,
-) -> Judged:
-    """Score every family that has a model; the winner is chosen by cross-validation alone."""
-    y, splits = prepared.table.y, prepared.splits
-    notes = [*prepared.notes, *placement_notes(placement.notes)]
-    out_of_fold, holdout = studies.predictions(comparison, len(y), splits.holdout_rows)
-    if not out_of_fold:
-        return Judged(comparison, tuple(notes))
-    cv = evaluate(y, out_of_fold, [fold.val_rows for fold in splits.folds], settings.seed)
-    held = evaluate(y, holdout, [splits.holdout_rows], settings.seed)
-    with_model = [family for family in studies.by_family if family in out_of_fold]
-    best = max(with_model, key=lambda family: cv.scores[family].r2.value)
-    signals = {
-        family: judge_signal(cv.scores[family], held.scores[family], prepared.leaks)
-        for family in out_of_fold
-    }
-    if len(out_of_fold) > 1 and signals[best].verdict != "none":
-        notes.append(compare_winner(best, cv.r2_samples, held.scores))
-        notes.append(compare_blend(best, y, out_of_fold, holdout, splits.holdout_rows))
-    return Judged(comparison, tuple(notes), cv, held, best, signals)

@@ -150,7 +150,10 @@ class Scheduler:
 
     def _fit_unit(self, family: Family, best: Finished) -> Unit:
         limit = self._timing.fit_limit_s(family)
-        fit = final_fit_job(best, family, self._shape.places, self._shape.seed, limit)
+        observed = self._wanted.diagnostics
+        fit = final_fit_job(
+            best, family, self._shape.places, self._shape.seed, limit, observed=observed
+        )
         return Unit(family, fit, (Live(family, fit, None),))
 
     def _units(self, study: FamilyStudy, planned: Sequence[Planned]) -> list[Unit]:
@@ -162,6 +165,7 @@ class Scheduler:
             # A fused batch fills one device; with devices to spare it is worth dividing.
             parts=self._timing.slots // len(self._studies),
             networks=self._wanted.networks,
+            observed=self._wanted.diagnostics,
             budget=self._placement.budget,
         )
 

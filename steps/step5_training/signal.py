@@ -2,77 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from steps.contract import Note, Scores, Signal
-from steps.step5_training.evaluate import Vector
-from steps.step5_training.preflight import LeakFinding
+from steps.contract import Estimate, Scores, Signal
+from steps.step5_training.leak_finding import LeakFinding, exclude_text
 
 # Below this share of the variance a score is of no use, however surely it is above zero.
 SMALLEST_USEFUL_R2 = 0.001
 STRONG_R2 = 0.1
 TOO_GOOD_R2 = 0.999
+MOST_P = 0.05
 
 
-def judge_signal(cv: Scores, holdout: Scores, leaks: Sequence[LeakFinding]) -> Signal:
-    """The verdict on the winner.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a family's tests against predicting the mean came to, and what they rest on.
 
-    leaked: features that give the target away, or a holdout R2 over 0.999. none: the 95 %
-    interval of R2 in cross-validation reaches zero, or the holdout contradicts it, or either R2 is
-    under 0.001. The holdout's own interval need not exclude zero: a small table has few rows there.
-    strong: both R2 are at least 0.1, and the holdout's interval is above zero too.
+    cv, holdout: its scores on the rows that were judged. holdout_p: corrected for the families;
+    cv_p: corrected for the hypotheses, see permutation. left_out: rows that were not judged,
+    because the model was trained on a row with the same features.
     """
+
+    cv: Scores
+    holdout: Scores
+    holdout_p: float
+    cv_p: float
+    families: int
+    hypotheses: int
+    left_out: int = 0
+
+
+def judge_signal(
+    evidence: Evidence, leaks: Sequence[LeakFinding], excluded: Sequence[str] = ()
+) -> Signal:
+    """The verdict on one family. excluded: features that the run was asked to leave out.
+
+    leaked: features that give the target away, or a holdout R2 over 0.999. none: either R2 is
+    under 0.001; or neither the holdout's permutation test nor the corrected test of the
+    out-of-fold predictions rejects chance at 0.05; or the 95 % interval of R2 in cross-validation
+    reaches zero, and not both tests reject: that doubt takes two witnesses. The holdout's own
+    interval need not exclude zero: a small table has few rows there. strong: both R2 are at least
+    0.1, and both intervals are above zero.
+    """
+    p_value = evidence.holdout_p
     named = tuple(dict.fromkeys(name for leak in leaks for name in leak.features))
     if named:
-        reason = f"{_listed(named)} alone gives the target away"
-        return Signal(verdict="leaked", reasons=(reason,), leaked_features=named)
-    if holdout.r2.value > TOO_GOOD_R2:
-        reason = f"a holdout R2 of {holdout.r2.value:.5f} is too good to be true"
-        return Signal(verdict="leaked", reasons=(reason,))
+        asked = tuple(dict.fromkeys([*excluded, *named]))
+        gives = "give" if len(named) > 1 else "gives"
+        reasons = [f"{', '.join(named)} alone {gives} the target away"]
+        reasons += [f"{', '.join(leak.features)} {leak.told()}" for leak in leaks]
+        reasons.append(
+            "if that would not be known when predicting, run again with " + exclude_text(asked)
+        )
+        return Signal(
+            verdict="leaked",
+            reasons=tuple(dict.fromkeys(reasons)),
+            leaked_features=named,
+            exclude_features=asked,
+            p_value=p_value,
+        )
+    if evidence.holdout.r2.value > TOO_GOOD_R2:
+        reason = f"a holdout R2 of {evidence.holdout.r2.value:.5f} is too good to be true"
+        return Signal(verdict="leaked", reasons=(reason,), p_value=p_value)
+    told = _told(evidence)
+    failings = _failings(evidence)
+    if failings:
+        return Signal(verdict="none", reasons=(*failings, *told), p_value=p_value)
+    cv, holdout = evidence.cv.r2, evidence.holdout.r2
+    sure = _above_zero(cv) and _above_zero(holdout)
+    strong = sure and min(cv.value, holdout.value) >= STRONG_R2
+    reasons = [_scored("cross-validation", evidence.cv), _scored("the holdout", evidence.holdout)]
+    return Signal(
+        verdict="strong" if strong else "weak", reasons=(*reasons, *told), p_value=p_value
+    )
+
+
+def _failings(evidence: Evidence) -> list[str]:
+    parts = (("cross-validation", evidence.cv), ("the holdout", evidence.holdout))
     failings = [
-        _sentence(where, scores) + f" is under {SMALLEST_USEFUL_R2}"
-        for where, scores in (("cross-validation", cv), ("the holdout", holdout))
+        f"{_scored(where, scores)} is under {SMALLEST_USEFUL_R2}"
+        for where, scores in parts
         if scores.r2.value < SMALLEST_USEFUL_R2
     ]
-    if not failings and cv.r2.ci95 is not None and cv.r2.ci95[0] <= 0:
-        failings = [f"{_sentence('cross-validation', cv)} reaches zero"]
-    if failings:
-        return Signal(verdict="none", reasons=tuple(failings))
-    reasons = (_sentence("cross-validation", cv), _sentence("the holdout", holdout))
-    sure = holdout.r2.ci95 is not None and holdout.r2.ci95[0] > 0
-    strong = sure and min(cv.r2.value, holdout.r2.value) >= STRONG_R2
-    return Signal(verdict="strong" if strong else "weak", reasons=reasons)
+    p_values = (evidence.holdout_p, evidence.cv_p)
+    if not failings and min(p_values) > MOST_P:
+        failings = [f"what is predicted may be chance: {_scored('cross-validation', evidence.cv)}"]
+    if not failings and not _above_zero(evidence.cv.r2) and max(p_values) > MOST_P:
+        failings = [f"{_scored('cross-validation', evidence.cv)} reaches zero"]
+    return failings
 
 
-def compare_winner(
-    winner: str, r2_samples: Mapping[str, Vector], holdout: Mapping[str, Scores]
-) -> Note:
-    """Whether the winner is really better than the runner-up of cross-validation.
-
-    Clear when the 95 % interval of their R2 difference over paired bootstrap resamples is above
-    zero and the holdout, which took no part in the choice, says the same; else a tie.
-    """
-    others = {name: float(np.nanmean(s)) for name, s in r2_samples.items() if name != winner}
-    second = max(others, key=lambda name: others[name])
-    low, high = np.nanpercentile(r2_samples[winner] - r2_samples[second], [2.5, 97.5])
-    held = holdout[winner].r2.value - holdout[second].r2.value
-    evidence = (
-        f"their R2 differs by {low:+.4f} to {high:+.4f} in cross-validation (95 % interval) "
-        f"and by {held:+.4f} on the holdout"
-    )
-    if low > 0 and held > 0:
-        message = f"{winner} is better than {second} beyond chance: {evidence}"
-        return Note(level="info", code="clear_winner", message=message)
-    return Note(level="info", code="tie", message=f"{winner} and {second} are tied: {evidence}")
+def _above_zero(r2: Estimate) -> bool:
+    return r2.ci95 is not None and r2.ci95[0] > 0
 
 
-def _sentence(where: str, scores: Scores) -> str:
+def _told(evidence: Evidence) -> list[str]:
+    """The tests in words."""
+    families = "1 family" if evidence.families == 1 else f"{evidence.families} families"
+    said = [
+        f"chance alone does as well on the holdout with probability {evidence.holdout_p:.2g} "
+        f"(permutation test, corrected for {families})",
+        f"and in cross-validation with probability {evidence.cv_p:.2g} "
+        f"(corrected for {evidence.hypotheses} hypotheses)",
+    ]
+    if evidence.left_out:
+        said.append(
+            f"{evidence.left_out} rows were not judged: the models were trained on rows with the "
+            "same features"
+        )
+    return said
+
+
+def _scored(where: str, scores: Scores) -> str:
     interval = scores.r2.ci95
     shown = f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
     return f"R2 in {where} {scores.r2.value:.4f}{shown}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -50,9 +50,9 @@ class FamilyStudy:
         self.stopped: str | None = None
         self._study = study
         self._spec = spec
-        self._space = space
+        self.space = space
         self._settings = settings
-        self._files = PredictionFiles(folder)
+        self.files = PredictionFiles(folder)
         self._finished: dict[int, Finished] = {}
         self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
@@ -104,13 +104,13 @@ class FamilyStudy:
 
     def predictions_path(self, position: int, *, full: bool = False) -> Path:
         """Where a trial's out-of-fold predictions lie; only the best trial's are kept."""
-        return self._files.path(position, full=full)
+        return self.files.path(position, full=full)
 
     def best_predictions(self) -> NDArray[np.float64] | None:
         """Out-of-fold predictions of the best trial, (n_rows,), NaN outside the folds."""
         if (best := self.best) is None:
             return None
-        return self._files.read(best.position, full=best is self.confirmation)
+        return self.files.read(best.position, full=best is self.confirmation)
 
     def ask(self) -> list[Planned]:
         """The next batch; empty while one is open, or when everything is done.
@@ -127,7 +127,7 @@ class FamilyStudy:
             first = start - start % BATCH
             history = [past_trial(self._finished[i]) for i in range(first)]
             batch = propose(
-                history, self._space, seed=self._seed(), count=BATCH, shared=self._spec.shared
+                history, self.space, seed=self._seed(), count=BATCH, shared=self._spec.shared
             )
             stop = min(first + BATCH, self.trials)
             self._again = [(i, batch[i - first]) for i in range(start, stop)]
@@ -164,7 +164,7 @@ class FamilyStudy:
         else:
             self._finished[planned.position] = finished
         best = self.searched_best
-        self._files.forget_others(self._pending, best.position if best else None)
+        self.files.forget_others(self._pending, best.position if best else None)
         self._stop_if_nothing_works()
 
     def started(self, planned: Planned) -> None:
@@ -243,7 +243,7 @@ class FamilyStudy:
             template_trial=create_trial(
                 state=TrialState.RUNNING,
                 params=values,
-                distributions=self._space,
+                distributions=self.space,
                 user_attrs={**mark, "record": record},
             ),
         )

@@ -39,6 +39,7 @@ class Finished:
     scores: tuple[FoldScore, ...]
     wall_s: float
     failure: str
+    device: str = ""
 
     @property
     def mean_r2(self) -> float:
@@ -69,4 +70,5 @@ def read_trial(trial: FrozenTrial, failure: str = "") -> Finished:
         scores=scores,
         wall_s=attributes.get("wall_s", 0.0),
         failure=failure or attributes.get("failure", ""),
+        device=attributes.get("device", ""),
     )

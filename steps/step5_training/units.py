@@ -54,28 +54,30 @@ def trial_units(
     limit_s: float,
     parts: int,
     networks: int,
+    observed: bool,
     budget: NetworkBudget,
 ) -> list[Unit]:
     """One unit a trial; for a family whose trials train fused, `parts` units of about equal size.
 
     limit_s: deadline of one trial. networks: most networks in one computation as people set it, 0
-    for as many as memory allows.
+    for as many as memory allows. observed: whether the trials leave loss curves.
     """
     family = study.family
     if not study.fused:
-        lives = [Live(family, _job(study, plan, shape, limit_s), plan) for plan in planned]
+        jobs = [_job(study, plan, shape, limit_s, observed=observed) for plan in planned]
+        lives = [Live(family, job, plan) for job, plan in zip(jobs, planned, strict=True)]
         return [Unit(family, live.job, (live,)) for live in lives]
     units = []
     for part in _split(planned, parts):
-        lives = [Live(family, _job(study, plan, shape, None), plan) for plan in part]
+        trials = tuple(_job(study, plan, shape, None, observed=observed) for plan in part)
+        lives = [Live(family, job, plan) for job, plan in zip(trials, part, strict=True)]
         records = [plan.record for plan in part]
         most = budget.most(records, networks)
         for live, plan in zip(lives, part, strict=True):
             live.networks = None if plan.prune else budget.expected(plan.record, records, most)
             live.unit = f"{family}-batch-{part[0].number}"
-        jobs = tuple(live.job for live in lives if isinstance(live.job, TrainTrial))
         batch = TrainBatch(
-            jobs=jobs,
+            jobs=trials,
             n_concurrent=most,
             id=f"{family}-batch-{part[0].number}",
             deadline_s=limit_s * len(part),
@@ -85,8 +87,14 @@ def trial_units(
 
 
 def _job(
-    study: FamilyStudy, planned: Planned, shape: TrialShape, limit_s: float | None
+    study: FamilyStudy,
+    planned: Planned,
+    shape: TrialShape,
+    limit_s: float | None,
+    *,
+    observed: bool,
 ) -> TrainTrial:
+    curves = study.files.curves_path(planned.position, full=planned.full)
     return TrainTrial(
         id=f"{study.family}-{planned.number}",
         family=study.family,
@@ -96,6 +104,7 @@ def _job(
         folds=tuple(range(shape.n_folds)),
         seed=shape.seed,
         predictions_path=str(study.predictions_path(planned.position, full=planned.full)),
+        curves_path=str(curves) if observed else None,
         prune=planned.prune,
         deadline_s=limit_s,
     )

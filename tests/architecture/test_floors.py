@@ -75,10 +75,10 @@ def test_what_the_watcher_sees_of_step_5_stands_on_the_ground_alone():
         assert {".".join(name.split(".")[:2]) for name in foreign} <= {f"steps.{g}" for g in GROUND}
 
 
-@pytest.mark.parametrize("module", ["gpu.params", "gpu.protocol"])
+@pytest.mark.parametrize("module", ["gpu.params", "gpu.protocol", "gpu.protocol.observations"])
 def test_the_shared_floor_is_light(module):
     light = set(sys.stdlib_module_names) | {"pydantic", "gpu"}
-    path = ROOT / Path(*module.split(".")).with_suffix(".py")
+    (path,) = (path for path in modules() if dotted(path) == module)
     assert {name.split(".")[0] for name in imports(path)} <= light
 
 

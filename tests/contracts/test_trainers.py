@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gpu.params import FAMILIES, SHELL_DEFAULTS, complete_params
-from gpu.worker.metrics import r2_score
+from gpu.worker.metrics import mean_squared_error, r2_score
 from gpu.worker.trainers import load_trainer
-from gpu.worker.trainers.base import Columns, Split
+from gpu.worker.trainers.base import Columns, Split, Watch
 
 SMALL = {
     "neural_net": {"hidden_layers": (32,), "epochs": 40, "batch_size": 64, "learning_rate": 0.01},
@@ -176,3 +176,106 @@ def test_another_familys_parameters_are_refused(trainer, family):
 
 def test_shell_defaults_are_a_whole_record(family):
     assert complete_params(family, {}) == complete_params(family, SHELL_DEFAULTS[family])
+
+
+def test_watching_changes_no_bit_of_the_model(trainer, params, family, tmp_path):
+    split = make_split()
+    watch = Watch(health=True)
+    models = [
+        trainer.fit(split, params, seed=5, rounds=None, watch=asked)
+        for asked in (None, watch, None)
+    ]
+    blobs = []
+    for fitted in models:
+        fitted.save(tmp_path / "model.json")
+        blobs.append((tmp_path / "model.json").read_bytes())
+    # A file of catboost's carries the time; its predictions below are of all bits of the model.
+    assert family == "catboost" or blobs[0] == blobs[1] == blobs[2]
+    rounds = {(fitted.best_round, fitted.rounds_run) for fitted in models}
+    assert len(rounds) == 1
+    plain, watched, _ = models
+    np.testing.assert_array_equal(plain.predict(split.X_val), watched.predict(split.X_val))
+    assert watch.absent == []
+    assert (watch.network is not None) == (family == "neural_net")
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-5, 0.0), (1.0, 1e6)])
+def test_losses_are_in_squared_units_of_the_target(trainer, params, family, scale, shift):
+    split = make_split(scale=scale, shift=shift)
+    watch = Watch()
+    fitted = trainer.fit(split, params, seed=5, rounds=None, watch=watch)
+    losses = watch.losses
+    assert len(losses.train) == len(losses.validation) == fitted.rounds_run
+    assert losses.validation.argmin() + 1 == fitted.best_round
+    own = mean_squared_error(split.y_val, fitted.predict(split.X_val))
+    assert losses.validation.min() == pytest.approx(own, rel=1e-3)
+    train = mean_squared_error(split.y_train, fitted.predict(split.X_train))
+    # A network is measured while its weights move, catboost by its ordered statistics; the others
+    # are measured at some of the rounds.
+    near = 0.02 if family in ("xgboost", "lightgbm") else 1.0
+    assert losses.train[fitted.best_round - 1] == pytest.approx(train, rel=near)
+
+
+def test_a_fixed_number_of_rounds_has_training_losses_only(trainer, params):
+    watch = Watch()
+    trainer.fit(make_split(), params, seed=5, rounds=6, watch=watch)
+    assert len(watch.losses.train) == 6
+    assert watch.losses.validation is None
+
+
+def test_a_model_that_cannot_learn_anything_is_watched_all_the_same(trainer, params, family):
+    if family == "catboost":
+        pytest.skip("catboost refuses constant features")
+    split = make_split(categorical=False, missing=False)
+    split.X_train[:] = 1.0
+    watch = Watch(health=True)
+    fitted = trainer.fit(split, params, seed=5, rounds=None, watch=watch)
+    assert watch.absent == []
+    assert 1 <= len(watch.losses.train) == len(watch.losses.validation)
+    for importance in fitted.importances(split.X_train[:50]):
+        assert importance.values == (0.0,) * 4
+    found = fitted.contributions(split.X_val[:3])
+    if found.base is not None:
+        np.testing.assert_allclose(
+            found.base + found.values.sum(axis=1), fitted.predict(split.X_val[:3]), rtol=1e-5
+        )
+
+
+def test_contributions_add_up_to_the_prediction(trainer, params, family):
+    split = make_split(scale=1000.0, shift=50_000.0)
+    fitted = trainer.fit(split, params, seed=5, rounds=None)
+    rows = split.X_val[:30].copy()
+    rows[0, 3], rows[1, 3] = np.nan, 77  # a missing and an unknown level
+    found = fitted.contributions(rows)
+    assert found.values.shape == (30, 4)
+    # The category and the first two numbers make the target; the third number does not.
+    sizes = np.abs(found.values).mean(axis=0)
+    if family == "neural_net":
+        # Of the second number the slope is steep where the number is small.
+        assert sizes[[0, 3]].min() > 2 * sizes[[1, 2]].max()
+        assert (found.base, found.method) == (None, "gradient_x_input")
+        return
+    assert sizes.argmin() == 2
+    assert found.method == "shap"
+    np.testing.assert_allclose(
+        found.base + found.values.sum(axis=1), fitted.predict(rows), rtol=1e-5
+    )
+
+
+def test_importances_rank_what_makes_the_target(trainer, params):
+    split = make_split()
+    fitted = trainer.fit(split, params, seed=5, rounds=None)
+    for importance in fitted.importances(split.X_train[:200]):
+        assert len(importance.values) == 4
+        assert min(importance.values) >= 0
+        if importance.kind not in ("weight", "split"):
+            assert int(np.argmin(importance.values)) == 2
+
+
+def test_a_feature_that_cannot_be_used_has_no_importance(trainer, params):
+    split = make_split(missing=False)
+    split.X_train[:, 2] = 5.0
+    fitted = trainer.fit(split, params, seed=5, rounds=None)
+    for importance in fitted.importances(split.X_train[:200]):
+        assert importance.values[2] == 0
+        assert min(importance.values[i] for i in (0, 1, 3)) > 0

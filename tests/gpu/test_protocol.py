@@ -1,11 +1,15 @@
+"""Messages are one line each and refuse what they do not know; observations are finite numbers."""
+
 from __future__ import annotations
 
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from gpu.protocol import (
     MAX_LINE_BYTES,
+    FinalFit,
     Ping,
     ProtocolError,
     Ready,
@@ -17,6 +21,7 @@ from gpu.protocol import (
     decode_reply,
     encode,
 )
+from gpu.protocol.observations import Curve, FitObservations, TrialCurves
 
 
 def test_a_reply_comes_back_as_it_was_sent():
@@ -79,3 +84,48 @@ def test_a_number_that_is_not_finite_among_a_jobs_parameters_is_refused_too():
     )  # fmt: skip
     with pytest.raises(ProtocolError, match="cannot be sent"):
         encode(job)
+
+
+def test_nobody_watches_unless_a_job_says_where_to():
+    trial = {
+        "command": "train_trial", "id": "a", "family": "xgboost", "trial_number": 0, "params": {},
+        "table": "t", "folds": [0], "seed": 0, "predictions_path": "p",
+    }  # fmt: skip
+    fit = {
+        "command": "final_fit", "id": "a", "family": "xgboost", "trial_number": 0, "params": {},
+        "rounds": 1, "table": "t", "seed": 0, "checkpoint_path": "c", "preprocessing_path": "p",
+        "predictions_path": "p",
+    }  # fmt: skip
+    assert decode_command(json.dumps(trial).encode()) == TrainTrial(**trial)
+    assert decode_command(json.dumps(trial).encode()).curves_path is None
+    assert decode_command(json.dumps(fit).encode()).observations_path is None
+    watched = FinalFit(**fit, observations_path="o.json")
+    assert decode_command(encode(watched)) == watched
+
+
+def make_curve(**changes):
+    whole = {
+        "fold": 0, "rounds": (1, 3), "train": (2.0, 1.0), "validation": None, "best_round": 3,
+        "rounds_run": 3,
+    }  # fmt: skip
+    return Curve(**{**whole, **changes})
+
+
+def test_observations_come_back_from_their_file_as_they_were():
+    curves = TrialCurves(curves=(make_curve(), make_curve(validation=(0.1 + 0.2, 1e-300))))
+    assert TrialCurves.model_validate_json(curves.model_dump_json()) == curves
+    seen = FitObservations(family="catboost", curve=make_curve(fold=None), absent=("this",))
+    assert FitObservations.model_validate_json(seen.model_dump_json()) == seen
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_observation_that_is_no_finite_number_is_refused(value):
+    with pytest.raises(ValidationError, match="finite"):
+        make_curve(train=(1.0, value))
+    with pytest.raises(ValidationError, match="finite"):
+        FitObservations(family="catboost", peak_rss_mib=value)
+
+
+def test_an_unknown_observation_is_refused():
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        make_curve(loss=1.0)

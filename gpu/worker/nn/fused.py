@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +17,10 @@ from gpu.worker.nn.stack_adam import PerModel
 from gpu.worker.nn.stack_layout import Architecture, Layout
 from gpu.worker.nn.stack_space import Group
 from gpu.worker.trainers.base import Diverged
+
+# Called before the training (epoch 0) and at the end of every epoch (from 1) with the network's row
+# (see Layout), float32 (size,), which goes on changing afterwards.
+AfterEpoch = Callable[[int, torch.Tensor], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,11 @@ class FoldRows:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A network to train: its parameters, and which of the folds it trains on."""
+    """A network to train: its parameters, which of the folds it trains on, and who watches."""
 
     fold: int
     params: NeuralNetParams
+    after_epoch: AfterEpoch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class TrainedRow:
     """A network at its best epoch (1-based). row, running: see Layout.fill.
 
     predictions: of the validation rows at that epoch, float32 (n_val,) in standard units, or None.
+    train_losses, val_losses: mean squared error of each epoch in standard units; the second is
+    empty without validation rows.
     """
 
     architecture: Architecture
@@ -54,6 +61,8 @@ class TrainedRow:
     predictions: torch.Tensor | None
     best_epoch: int
     epochs_run: int
+    train_losses: tuple[float, ...]
+    val_losses: tuple[float, ...]
 
 
 @dataclass(slots=True)
@@ -67,6 +76,8 @@ class _Model:
     row: torch.Tensor | None = None
     running: list[torch.Tensor] = field(default_factory=list)
     predictions: torch.Tensor | None = None
+    train_losses: list[float] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
 
 
 def architecture_of(params: NeuralNetParams, width: int) -> Architecture:
@@ -101,6 +112,9 @@ def _train(
     windows = [units * batches.rows for units in stack.architecture.hidden_layers]
     bits = {k: DropoutBits(folds[k].seed, windows, first.X.device) for k in present}
     results: dict[int, TrainedRow | Diverged] = {}
+    for i, model in enumerate(models):
+        if model.member.after_epoch is not None:
+            model.member.after_epoch(0, stack.values[i])
     epoch = 0
     while models:
         epoch += 1
@@ -115,11 +129,13 @@ def _train(
             if not math.isfinite(losses[i]):
                 results[model.at] = Diverged(f"training loss is {losses[i]} in epoch {epoch}")
                 continue
+            model.train_losses.append(losses[i])
             if early:
                 loss = val_losses[i]
                 if not math.isfinite(loss):
                     results[model.at] = Diverged(f"validation loss is {loss} in epoch {epoch}")
                     continue
+                model.val_losses.append(loss)
                 if loss < model.best_loss:
                     model.best_loss, model.best_epoch = loss, epoch
                     model.row = stack.values[i].clone()
@@ -128,6 +144,8 @@ def _train(
                 done = epoch - model.best_epoch >= model.member.params.patience
             else:
                 done = False
+            if model.member.after_epoch is not None:
+                model.member.after_epoch(epoch, stack.values[i])
             if done or epoch >= (epochs or model.member.params.epochs):
                 results[model.at] = _result(stack, i, model, epoch)
                 continue
@@ -210,10 +228,18 @@ def _validate(
 
 def _result(stack: Stack, i: int, model: _Model, epoch: int) -> TrainedRow:
     if model.row is None:
-        row, running = stack.values[i].clone(), stack.running(i)
-        return TrainedRow(stack.architecture, row, running, None, epoch, epoch)
+        # No validation rows: the last epoch is the one to keep.
+        model.row, model.running = stack.values[i].clone(), stack.running(i)
+        model.best_epoch = epoch
     return TrainedRow(
-        stack.architecture, model.row, model.running, model.predictions, model.best_epoch, epoch
+        stack.architecture,
+        model.row,
+        model.running,
+        model.predictions,
+        model.best_epoch,
+        epoch,
+        tuple(model.train_losses),
+        tuple(model.val_losses),
     )
 
 

@@ -69,6 +69,11 @@ class InputEncoding(_Frozen):
         """Number of columns that the network sees."""
         return sum(_width(item) for item in self.inputs)
 
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The table's feature behind each column that the network sees, (width,)."""
+        return tuple(item.column for item in self.inputs for _ in range(_width(item)))
+
     def encode(self, X: FloatMatrix) -> FloatMatrix:
         """X: float32 (n_rows, n_features) -> float32 (n_rows, width), finite."""
         out = np.empty((len(X), self.width), dtype=np.float32)

@@ -12,17 +12,22 @@ import torch
 
 from gpu.params import NeuralNetParams
 from gpu.worker.failures import is_out_of_memory
-from gpu.worker.nn.fused import FoldRows, Member, TrainedRow, train_stack
+from gpu.worker.nn.fused import AfterEpoch, FoldRows, Member, TrainedRow, train_stack
 from gpu.worker.nn.plan import FoldShape, plan_stacks
 from gpu.worker.trainers.base import Diverged
 
 
 @dataclass(frozen=True, slots=True)
 class PackTask:
-    """A network to train. Networks of one fold hold the very same FoldRows."""
+    """A network to train. Networks of one fold hold the very same FoldRows.
+
+    after_epoch: who watches. One that has to train again in a smaller stack is watched from epoch
+    0 again.
+    """
 
     rows: FoldRows
     params: NeuralNetParams
+    after_epoch: AfterEpoch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,9 @@ class Pack:
         started = time.monotonic()
         folds = list({id(tasks[i].rows): tasks[i].rows for i in stack}.values())
         at = {id(rows): k for k, rows in enumerate(folds)}
-        members = [Member(at[id(tasks[i].rows)], tasks[i].params) for i in stack]
+        members = [
+            Member(at[id(tasks[i].rows)], tasks[i].params, tasks[i].after_epoch) for i in stack
+        ]
         try:
             results = train_stack(folds, members, epochs=epochs)
         except (MemoryError, RuntimeError) as error:

@@ -17,11 +17,13 @@ from gpu.worker.trainers.base import Diverged
 
 @dataclass(frozen=True, slots=True)
 class TrainedNetwork:
-    """A network at its best epoch. best_epoch is 1-based."""
+    """A network at its best epoch (1-based); losses: see TrainedRow."""
 
     network: nn.Sequential
     best_epoch: int
     epochs_run: int
+    train_losses: tuple[float, ...]
+    val_losses: tuple[float, ...]
 
 
 def train_network(
@@ -58,25 +60,30 @@ def train_network(
     )
     batches = batches_of(len(X), params)
     best_loss, best_epoch, best_state = math.inf, 0, None
+    losses: list[float] = []
+    val_losses: list[float] = []
     epoch = 0
     for epoch in range(1, (epochs or params.epochs) + 1):
         loss = _train_epoch(network, optimizer, X, y, order, batches)
         if not math.isfinite(loss):
             raise Diverged(f"training loss is {loss} in epoch {epoch}")
+        losses.append(loss)
         if epochs is not None or X_val is None or y_val is None:
             continue
         val_loss = float(torch.mean((predict_network(network, X_val) - y_val) ** 2))
         if not math.isfinite(val_loss):
             raise Diverged(f"validation loss is {val_loss} in epoch {epoch}")
+        val_losses.append(val_loss)
         if val_loss < best_loss:
             best_loss, best_epoch = val_loss, epoch
             best_state = {name: value.clone() for name, value in network.state_dict().items()}
         elif epoch - best_epoch >= params.patience:
             break
     if best_state is None:
-        return TrainedNetwork(network.eval(), best_epoch=epoch, epochs_run=epoch)
-    network.load_state_dict(best_state)
-    return TrainedNetwork(network.eval(), best_epoch=best_epoch, epochs_run=epoch)
+        best_epoch = epoch
+    else:
+        network.load_state_dict(best_state)
+    return TrainedNetwork(network.eval(), best_epoch, epoch, tuple(losses), tuple(val_losses))
 
 
 def _train_epoch(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu.params import Family, Params
+from gpu.protocol.observations import Importance, NetworkHealth
 
 FloatMatrix = NDArray[np.float32]
 FloatVector = NDArray[np.float64]
@@ -59,6 +60,47 @@ class Split:
     key: tuple[str, int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Mean squared error after each round, float64 (rounds_run,), in squared units of the target.
+
+    train: as the library knows it while it trains: of a network, the mean over an epoch's batches
+    with dropout on; of catboost, with the ordered statistics of categories; of xgboost and lightgbm
+    measured at some of the rounds (see train_losses). validation: None without early stopping.
+    """
+
+    train: FloatVector
+    validation: FloatVector | None
+
+
+@dataclass(slots=True)
+class Watch:
+    """What somebody wants to know of one fit. The trainer fills it in and trains as without it.
+
+    health: whether a network is looked into after its epochs as well. peak_vram_mib: of the
+    process, where the library tells. absent: what could not be observed, and why, in sentences.
+    """
+
+    health: bool = False
+    losses: Losses | None = None
+    network: NetworkHealth | None = None
+    peak_vram_mib: float | None = None
+    absent: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """Predictions taken apart, in units of the target. values: float64 (n_rows, n_features).
+
+    shap: base (n_rows,) plus the sum of a row's values is its prediction. gradient_x_input: base
+    is None.
+    """
+
+    method: Literal["shap", "gradient_x_input"]
+    base: FloatVector | None
+    values: NDArray[np.float64]
+
+
 class Predictor(Protocol):
     """A model that scores rows."""
 
@@ -81,6 +123,14 @@ class Fitted(Predictor, Protocol):
         """What was fitted on the data beside the model itself, JSON-able."""
         ...
 
+    def importances(self, X: FloatMatrix) -> tuple[Importance, ...]:
+        """How much the model uses each feature. X: training rows, for a measure that needs any."""
+        ...
+
+    def contributions(self, X: FloatMatrix) -> Contributions:
+        """What each feature adds to the predictions of X, float32 (n_rows, n_features)."""
+        ...
+
 
 class Trainer(Protocol):
     """Trains one family with one library on one device."""
@@ -88,10 +138,19 @@ class Trainer(Protocol):
     family: Family
     device_name: str
 
-    def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
+    def fit(
+        self,
+        split: Split,
+        params: Params,
+        *,
+        seed: int,
+        rounds: int | None,
+        watch: Watch | None = None,
+    ) -> Fitted:
         """Train with early stopping on the validation set, or for exactly `rounds` if given.
 
-        Raises Diverged when the result is not finite, MemoryError when memory runs out.
+        The model is the same to the last bit whether somebody watches or not. Raises Diverged when
+        the result is not finite, MemoryError when memory runs out.
         """
         ...
 

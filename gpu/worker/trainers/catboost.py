@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu.params import CatBoostParams, Params
+from gpu.protocol.observations import Importance
+from gpu.worker.absence import noted
 from gpu.worker.trainers.base import (
     Columns,
+    Contributions,
     Fitted,
     FloatMatrix,
     FloatVector,
+    Losses,
     Predictor,
     Split,
+    Watch,
     finite,
     hide_modules,
 )
@@ -48,12 +54,20 @@ class CatBoostTrainer:
         self.device_name = device
         self._kept: Kept[_Binned] = Kept()
 
-    def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
+    def fit(
+        self,
+        split: Split,
+        params: Params,
+        *,
+        seed: int,
+        rounds: int | None,
+        watch: Watch | None = None,
+    ) -> Fitted:
         """See Trainer.fit."""
         if not isinstance(params, CatBoostParams):
             raise TypeError(f"catboost cannot train {type(params).__name__}")
         try:
-            return self._fit(split, params, seed=seed, rounds=rounds)
+            return self._fit(split, params, seed=seed, rounds=rounds, watch=watch)
         except cb.CatBoostError as error:
             if "memory" in str(error).lower():
                 raise MemoryError(str(error)) from error
@@ -65,14 +79,20 @@ class CatBoostTrainer:
         model = cb.CatBoost()
         model.load_model(blob=blob)
         rounds = int(model.tree_count_)
-        return _Model(model, columns, target, best_round=rounds, rounds_run=rounds)
+        return _Model(model, columns, target, self._threads, best_round=rounds, rounds_run=rounds)
 
     def version(self) -> str:
         """See Trainer.version."""
         return str(cb.__version__)
 
     def _fit(
-        self, split: Split, params: CatBoostParams, *, seed: int, rounds: int | None
+        self,
+        split: Split,
+        params: CatBoostParams,
+        *,
+        seed: int,
+        rounds: int | None,
+        watch: Watch | None,
     ) -> Fitted:
         bins = params.border_count
         binned = self._kept.get(split, bins, lambda: self._bin(split, bins))
@@ -109,7 +129,12 @@ class CatBoostTrainer:
         if validation is not None:
             run = len(model.get_evals_result()["validation"]["RMSE"])
         best = max(1, best)
-        return _Model(model, split.columns, binned.target, best_round=best, rounds_run=run)
+        if watch is not None:
+            with noted(watch.absent, "the loss curve"):
+                watch.losses = _losses(model, binned.target, early=validation is not None)
+        return _Model(
+            model, split.columns, binned.target, self._threads, best_round=best, rounds_run=run
+        )
 
     def _bin(self, split: Split, bins: int) -> _Binned:
         target = fit_target(split.y_train)
@@ -129,10 +154,12 @@ class _Model:
         model: cb.CatBoost,
         columns: Columns,
         target: TargetScale,
+        threads: int,
         best_round: int,
         rounds_run: int,
     ) -> None:
         self._model = model
+        self._threads = threads
         self._target = target
         self._columns = columns
         self.best_round = best_round
@@ -147,6 +174,44 @@ class _Model:
 
     def preprocessing(self) -> dict[str, Any]:
         return {"target": self._target.model_dump()}
+
+    def importances(self, X: FloatMatrix) -> tuple[Importance, ...]:
+        del X
+        found = self._model.get_feature_importance(
+            type="PredictionValuesChange", thread_count=self._threads
+        )
+        values = self._of_table(np.asarray(found, dtype=np.float64))
+        return (Importance(kind="PredictionValuesChange", values=tuple(values.tolist())),)
+
+    def contributions(self, X: FloatMatrix) -> Contributions:
+        found = self._model.get_feature_importance(
+            _pool(X, None, self._columns), type="ShapValues", thread_count=self._threads
+        )
+        values = np.asarray(found, dtype=np.float64)
+        return Contributions(
+            "shap",
+            self._target.undo(values[:, -1]),
+            self._of_table(values[:, :-1]) * self._target.scale,
+        )
+
+    def _of_table(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values by feature, last axis: from a Pool's order to that of the table."""
+        ordered = np.empty_like(values)
+        ordered[..., _pool_order(self._columns)] = values
+        return ordered
+
+
+def _losses(model: cb.CatBoost, target: TargetScale, *, early: bool) -> Losses:
+    seen = model.get_evals_result()
+    validation = target.undo_squared(np.square(seen["validation"]["RMSE"])) if early else None
+    return Losses(target.undo_squared(np.square(seen["learn"]["RMSE"])), validation)
+
+
+def _pool_order(columns: Columns) -> list[int]:
+    """The table's feature at each position of a Pool: numbers first, then categories."""
+    categorical = set(columns.categorical)
+    numeric = [i for i in range(len(columns.kinds)) if i not in categorical]
+    return [*numeric, *columns.categorical]
 
 
 def _pool(X: FloatMatrix, y: FloatVector | None, columns: Columns) -> cb.Pool:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpu.params import LightGBMParams, Params
+from gpu.protocol.observations import Importance, ImportanceKind
+from gpu.worker.absence import noted
 from gpu.worker.trainers.base import (
     Columns,
+    Contributions,
     Fitted,
     FloatMatrix,
     FloatVector,
+    Losses,
     Predictor,
     Split,
+    Watch,
     finite,
     hide_modules,
 )
 from gpu.worker.trainers.kept import Kept
 from gpu.worker.trainers.target import TargetScale, fit_target
+from gpu.worker.trainers.train_losses import TrainLosses
 
 hide_modules(["pandas", "sklearn", "pyarrow", "matplotlib", "graphviz", "dask"])
 import lightgbm as lgb  # noqa: E402
 
 CAT_SMOOTH = 10.0
+# Where the number stands in what lightgbm says of a metric.
+_VALUE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +60,27 @@ class LightGBMTrainer:
         self.device_name = "cpu" if device == "cpu" else "cpu (lightgbm wheels have no CUDA code)"
         self._kept: Kept[_Binned] = Kept()
 
-    def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
+    def fit(
+        self,
+        split: Split,
+        params: Params,
+        *,
+        seed: int,
+        rounds: int | None,
+        watch: Watch | None = None,
+    ) -> Fitted:
         """See Trainer.fit."""
         if not isinstance(params, LightGBMParams):
             raise TypeError(f"lightgbm cannot train {type(params).__name__}")
         binned = self._kept.get(split, params.max_bin, lambda: self._bin(split, params.max_bin))
-        valid_sets = []
-        callbacks = []
-        if binned.validation is not None and rounds is None:
-            valid_sets = [binned.validation]
-            callbacks = [lgb.early_stopping(params.early_stopping_rounds, verbose=False)]
+        validation = binned.validation if rounds is None else None
+        callbacks: list[Callable[..., Any]] = []
+        most = rounds or params.n_estimators
+        watcher = None if watch is None else _Watcher(most, watch.absent)
+        if watcher is not None:
+            callbacks.append(watcher)
+        if validation is not None:
+            callbacks.append(lgb.early_stopping(params.early_stopping_rounds, verbose=False))
         booster = lgb.train(
             {
                 **self._data_settings(split.columns, params.max_bin),
@@ -75,15 +97,25 @@ class LightGBMTrainer:
                 "cat_smooth": _cat_smooth(split),
             },
             binned.train,
-            num_boost_round=rounds or params.n_estimators,
-            valid_sets=valid_sets,
+            num_boost_round=most,
+            valid_sets=[] if validation is None else [validation],
             callbacks=callbacks,
             # Otherwise the model is written as text, read back, and cut to its best round.
             keep_training_booster=True,
         )
         run = int(booster.current_iteration())
         # best_iteration is 0 when a model could not split at all.
-        best = max(1, int(booster.best_iteration)) if valid_sets else run
+        best = run if validation is None else max(1, int(booster.best_iteration))
+        if watch is not None and watcher is not None:
+            watcher.losses.at_end(run, lambda: _train_l2(booster))
+            with noted(watch.absent, "the loss curve"):
+                # Rounds that could not split any more are measured, but are none of the model.
+                watch.losses = Losses(
+                    binned.target.undo_squared(watcher.losses.curve(run)),
+                    None
+                    if validation is None
+                    else binned.target.undo_squared(watcher.validation[:run]),
+                )
         return _Model(booster, binned.target, best_round=best, rounds_run=run)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
@@ -152,6 +184,23 @@ def _cat_smooth(split: Split) -> float:
     return min(CAT_SMOOTH, max(1.0, len(split.X_train) / most_levels / 2))
 
 
+class _Watcher:
+    """A callback: measures the training rows, and writes down the validation loss."""
+
+    def __init__(self, rounds: int, absent: list[str]) -> None:
+        self.losses = TrainLosses(rounds, absent)
+        self.validation: list[float] = []
+
+    def __call__(self, env: lgb.callback.CallbackEnv) -> None:
+        self.losses.after_round(env.iteration + 1, lambda: _train_l2(env.model))
+        for result in env.evaluation_result_list:
+            self.validation.append(result[_VALUE])
+
+
+def _train_l2(booster: lgb.Booster) -> float:
+    return float(booster.eval_train()[0][_VALUE])
+
+
 class _Model:
     def __init__(
         self, booster: lgb.Booster, target: TargetScale, best_round: int, rounds_run: int
@@ -170,3 +219,18 @@ class _Model:
 
     def preprocessing(self) -> dict[str, Any]:
         return {"target": self._target.model_dump()}
+
+    def importances(self, X: FloatMatrix) -> tuple[Importance, ...]:
+        del X
+        return self._importance("gain"), self._importance("split")
+
+    def contributions(self, X: FloatMatrix) -> Contributions:
+        found = self._booster.predict(X, num_iteration=self.best_round, pred_contrib=True)
+        values = np.asarray(found, dtype=np.float64)
+        return Contributions(
+            "shap", self._target.undo(values[:, -1]), values[:, :-1] * self._target.scale
+        )
+
+    def _importance(self, kind: ImportanceKind) -> Importance:
+        values = self._booster.feature_importance(kind, iteration=self.best_round)
+        return Importance(kind=kind, values=tuple(float(value) for value in values))

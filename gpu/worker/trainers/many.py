@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gpu.params import Params
-from gpu.worker.trainers.base import Fitted, FloatVector, Split, Trainer
+from gpu.worker.trainers.base import Fitted, FloatVector, Split, Trainer, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class FitTask:
     split: Split
     params: Params
     seed: int
+    watch: Watch | None = None
 
 
 class FittedOfMany(Fitted, Protocol):

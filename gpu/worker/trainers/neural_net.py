@@ -7,23 +7,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from gpu.params import NeuralNetParams, Params
+from gpu.protocol.observations import Importance
+from gpu.worker.absence import noted
 from gpu.worker.nn.encoded import EncodedFold, EncodedFolds
-from gpu.worker.nn.fused import TrainedRow
+from gpu.worker.nn.fused import TrainedRow, architecture_of
+from gpu.worker.nn.gradients import input_gradients
+from gpu.worker.nn.health import HealthProbe
 from gpu.worker.nn.inputs import InputEncoding
 from gpu.worker.nn.network import build_network, predict_network
 from gpu.worker.nn.pack import Pack, PackTask
 from gpu.worker.nn.stack_layout import Layout
 from gpu.worker.trainers.base import (
     Columns,
+    Contributions,
     Fitted,
     FloatMatrix,
     FloatVector,
+    Losses,
     Predictor,
     Split,
+    Watch,
     finite,
 )
 from gpu.worker.trainers.many import FitTask, TaskEnd
@@ -48,9 +57,18 @@ class NeuralNetTrainer:
         # Folds of a trial that train before anyone asks whether to go on with the others.
         self.folds_at_once = 2 if device.startswith("cuda") else threads
 
-    def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
+    def fit(
+        self,
+        split: Split,
+        params: Params,
+        *,
+        seed: int,
+        rounds: int | None,
+        watch: Watch | None = None,
+    ) -> Fitted:
         """See Trainer.fit."""
-        ends = list(self.fit_many([FitTask(split, params, seed)], rounds=rounds, n_concurrent=1))
+        task = FitTask(split, params, seed, watch)
+        ends = list(self.fit_many([task], rounds=rounds, n_concurrent=1))
         if ends[0].error is not None:
             raise ends[0].error
         assert ends[0].fitted is not None  # noqa: S101  # a task without an error has a model
@@ -62,6 +80,7 @@ class NeuralNetTrainer:
         """See BatchTrainer.fit_many."""
         folds: list[EncodedFold] = []
         packed: list[PackTask] = []
+        probes: list[HealthProbe | None] = []
         indices: list[int] = []
         # A split without a key is encoded once for all tasks that hold it.
         known: dict[tuple[int, bool, int], EncodedFold] = {}
@@ -76,14 +95,23 @@ class NeuralNetTrainer:
                 yield TaskEnd(i, None, error, networks=0, duration_s=0.0)
                 continue
             fold = known[near]
+            probe: HealthProbe | None = None
+            if task.watch is not None and task.watch.health:
+                with noted(task.watch.absent, "the network's health"):
+                    epochs = rounds or task.params.epochs
+                    probe = _probe(fold, task.params, epochs, task.watch.absent)
             folds.append(fold)
-            packed.append(PackTask(fold.rows, task.params))
+            packed.append(PackTask(fold.rows, task.params, probe.after_epoch if probe else None))
+            probes.append(probe)
             indices.append(i)
         for end in self._pack.train(packed, epochs=rounds, limit=n_concurrent):
             i = end.index
             fitted = None
             if end.trained is not None:
                 fitted = _model(end.trained, folds[i], packed[i], self._device)
+            watch = tasks[indices[i]].watch
+            if watch is not None:
+                self._tell(watch, probes[i], end.trained, folds[i])
             yield TaskEnd(indices[i], fitted, end.error, end.networks, end.duration_s)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
@@ -105,6 +133,33 @@ class NeuralNetTrainer:
     def version(self) -> str:
         """See Trainer.version."""
         return str(torch.__version__)
+
+    def _tell(
+        self,
+        watch: Watch,
+        probe: HealthProbe | None,
+        trained: TrainedRow | None,
+        fold: EncodedFold,
+    ) -> None:
+        """Fill in what was asked for, also of a network that did not get to its end."""
+        if probe is not None:
+            with noted(watch.absent, "the network's health"):
+                watch.network = probe.report()
+        if trained is not None:
+            with noted(watch.absent, "the loss curve"):
+                square = fold.encoding.target_scale**2
+                validation = np.array(trained.val_losses) * square if trained.val_losses else None
+                watch.losses = Losses(np.array(trained.train_losses) * square, validation)
+        if self._device.startswith("cuda"):
+            with noted(watch.absent, "the peak of the GPU's memory"):
+                watch.peak_vram_mib = torch.cuda.max_memory_reserved() / 2**20
+
+
+def _probe(
+    fold: EncodedFold, params: NeuralNetParams, epochs: int, absent: list[str]
+) -> HealthProbe:
+    architecture = architecture_of(params, fold.rows.X.shape[1])
+    return HealthProbe(fold.rows, architecture, fold.encoding.sources, epochs, absent)
 
 
 def _model(trained: TrainedRow, fold: EncodedFold, task: PackTask, device: str) -> _Model:
@@ -149,8 +204,7 @@ class _Model:
         self._device = device
 
     def predict(self, X: FloatMatrix) -> FloatVector:
-        inputs = torch.from_numpy(self._encoding.encode(X)).to(self._device)
-        standard = predict_network(self._network, inputs)
+        standard = predict_network(self._network, self._inputs(X))
         return finite(self._encoding.unscale_target(standard.cpu().numpy()))
 
     def save(self, path: Path) -> None:
@@ -165,3 +219,26 @@ class _Model:
             "inputs": self._encoding.model_dump(mode="json"),
             "architecture": self._architecture,
         }
+
+    def importances(self, X: FloatMatrix) -> tuple[Importance, ...]:
+        """Mean absolute gradient times the standard deviation, by column, summed by feature."""
+        inputs = self._inputs(X)
+        slopes = input_gradients(self._network, inputs).cpu().double().numpy()
+        # An input column may be in any unit: normalising is an option, 0/1 columns never are.
+        spreads = inputs.cpu().double().numpy().std(axis=0)
+        values = self._by_feature(np.abs(slopes).mean(axis=0) * spreads)
+        return (Importance(kind="input_gradient", values=tuple(values.tolist())),)
+
+    def contributions(self, X: FloatMatrix) -> Contributions:
+        inputs = self._inputs(X)
+        products = (input_gradients(self._network, inputs) * inputs).cpu().double().numpy()
+        return Contributions("gradient_x_input", None, self._by_feature(products))
+
+    def _inputs(self, X: FloatMatrix) -> torch.Tensor:
+        return torch.from_numpy(self._encoding.encode(X)).to(self._device)
+
+    def _by_feature(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., width) in standard units of the target -> (..., n_features) in the target's."""
+        out = np.zeros((*columns.shape[:-1], len(self._encoding.inputs)))
+        np.add.at(out.T, np.array(self._encoding.sources), columns.T)
+        return out * self._encoding.target_scale

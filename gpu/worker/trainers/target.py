@@ -8,6 +8,8 @@ training rows; any other is left as it is, so that the checkpoint speaks in its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -34,6 +36,10 @@ class TargetScale(BaseModel):
     def undo(self, predictions: NDArray[np.float64]) -> FloatVector:
         """Predictions in units of the target, (n_rows,)."""
         return predictions * self.scale + self.mean
+
+    def undo_squared(self, errors: Sequence[float] | NDArray[np.float64]) -> FloatVector:
+        """Squared errors in squared units of the target, (n,)."""
+        return np.asarray(errors, dtype=np.float64) * self.scale**2
 
 
 def fit_target(y: FloatVector) -> TargetScale:

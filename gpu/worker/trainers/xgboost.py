@@ -9,18 +9,24 @@ from typing import Any
 import numpy as np
 
 from gpu.params import Params, XGBoostParams
+from gpu.protocol.observations import Importance, ImportanceKind
+from gpu.worker.absence import noted
 from gpu.worker.trainers.base import (
     Columns,
+    Contributions,
     Fitted,
     FloatMatrix,
     FloatVector,
+    Losses,
     Predictor,
     Split,
+    Watch,
     finite,
     hide_modules,
 )
 from gpu.worker.trainers.kept import Kept
 from gpu.worker.trainers.target import TargetScale, fit_target
+from gpu.worker.trainers.train_losses import TrainLosses
 
 hide_modules(["pandas", "sklearn", "pyarrow", "matplotlib", "graphviz", "dask"])
 import xgboost as xgb  # noqa: E402
@@ -46,14 +52,24 @@ class XGBoostTrainer:
         self.device_name = device
         self._kept: Kept[_Binned] = Kept()
 
-    def fit(self, split: Split, params: Params, *, seed: int, rounds: int | None) -> Fitted:
+    def fit(
+        self,
+        split: Split,
+        params: Params,
+        *,
+        seed: int,
+        rounds: int | None,
+        watch: Watch | None = None,
+    ) -> Fitted:
         """See Trainer.fit."""
         if not isinstance(params, XGBoostParams):
             raise TypeError(f"xgboost cannot train {type(params).__name__}")
         binned = self._kept.get(split, params.max_bin, lambda: self._bin(split, params.max_bin))
-        evals = []
-        if binned.validation is not None and rounds is None:
-            evals = [(binned.validation, "validation")]
+        validation = binned.validation if rounds is None else None
+        evals = [] if validation is None else [(validation, "validation")]
+        seen: dict[str, dict[str, list[float]]] = {}
+        most = rounds or params.n_estimators
+        watcher = None if watch is None else _Watcher(binned.train, most, watch.absent)
         booster = xgb.train(
             {
                 "objective": "reg:squarederror",
@@ -71,13 +87,23 @@ class XGBoostTrainer:
                 "max_bin": params.max_bin,
             },
             binned.train,
-            num_boost_round=rounds or params.n_estimators,
+            num_boost_round=most,
             evals=evals,
-            early_stopping_rounds=params.early_stopping_rounds if evals else None,
+            evals_result=seen,
+            early_stopping_rounds=None if validation is None else params.early_stopping_rounds,
             verbose_eval=False,
+            callbacks=None if watcher is None else [watcher],
         )
         run = int(booster.num_boosted_rounds())
-        best = int(booster.best_iteration) + 1 if evals else run
+        best = run if validation is None else int(booster.best_iteration) + 1
+        if watch is not None and watcher is not None:
+            with noted(watch.absent, "the loss curve"):
+                watch.losses = Losses(
+                    binned.target.undo_squared(watcher.losses.curve(run)),
+                    None
+                    if validation is None
+                    else binned.target.undo_squared(np.square(seen["validation"]["rmse"])),
+                )
         return _Model(booster[:best], split.columns, binned.target, best_round=best, rounds_run=run)
 
     def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
@@ -121,6 +147,30 @@ class XGBoostTrainer:
         )
 
 
+class _Watcher(xgb.callback.TrainingCallback):  # type: ignore[misc]  # the library is not typed
+    """Measures the training rows, whose predictions are at hand: gradients need them."""
+
+    def __init__(self, rows: xgb.QuantileDMatrix, rounds: int, absent: list[str]) -> None:
+        super().__init__()
+        self._rows = rows
+        self.losses = TrainLosses(rounds, absent)
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:
+        """Never asks to stop."""
+        del evals_log
+        self.losses.after_round(epoch + 1, lambda: self._measure(model))
+        return False
+
+    def after_training(self, model: xgb.Booster) -> xgb.Booster:
+        """Measure how it has ended."""
+        self.losses.at_end(int(model.num_boosted_rounds()), lambda: self._measure(model))
+        return model
+
+    def _measure(self, model: xgb.Booster) -> float:
+        # "[0]\ttrain-rmse:1.5"
+        return float(model.eval_set([(self._rows, "train")]).rpartition(":")[2]) ** 2
+
+
 class _Model:
     def __init__(
         self,
@@ -137,18 +187,38 @@ class _Model:
         self.rounds_run = rounds_run
 
     def predict(self, X: FloatMatrix) -> FloatVector:
-        rows = xgb.DMatrix(
-            _known_levels(X, self._columns),
-            feature_types=_feature_types(self._columns),
-            enable_categorical=True,
-        )
-        return self._target.undo(finite(self._booster.predict(rows)))
+        return self._target.undo(finite(self._booster.predict(self._rows(X))))
 
     def save(self, path: Path) -> None:
         self._booster.save_model(path)
 
     def preprocessing(self) -> dict[str, Any]:
         return {"target": self._target.model_dump()}
+
+    def importances(self, X: FloatMatrix) -> tuple[Importance, ...]:
+        del X
+        return self._importance("gain", "total_gain"), self._importance("weight", "weight")
+
+    def contributions(self, X: FloatMatrix) -> Contributions:
+        found = self._booster.predict(self._rows(X), pred_contribs=True)
+        values = np.asarray(found, dtype=np.float64)
+        return Contributions(
+            "shap", self._target.undo(values[:, -1]), values[:, :-1] * self._target.scale
+        )
+
+    def _importance(self, kind: ImportanceKind, name: str) -> Importance:
+        # A feature without a split is not named.
+        values = [0.0] * len(self._columns.kinds)
+        for feature, value in self._booster.get_score(importance_type=name).items():
+            values[int(feature.removeprefix("f"))] = float(value)
+        return Importance(kind=kind, values=tuple(values))
+
+    def _rows(self, X: FloatMatrix) -> xgb.DMatrix:
+        return xgb.DMatrix(
+            _known_levels(X, self._columns),
+            feature_types=_feature_types(self._columns),
+            enable_categorical=True,
+        )
 
 
 def _feature_types(columns: Columns) -> list[str]:

@@ -203,7 +203,7 @@ def test_content_decides_not_the_name(judged):
         ("[" * 100_000, "not valid JSON"),
         (json.dumps(result(status="odd")), "status: "),
         (json.dumps(result() | {"attempt": "x"}), "attempt: .* got 'x'"),
-        (json.dumps(diagnostics() | {"schema_version": 2}), "schema_version: "),
+        (json.dumps(diagnostics() | {"schema_version": 3}), "schema_version: "),
         (json.dumps(diagnostics(catboost={"severity": "ok"})), r"families\.catboost\.findings"),
     ],
 )

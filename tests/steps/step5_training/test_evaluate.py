@@ -69,3 +69,47 @@ def test_a_fold_that_a_resample_makes_constant_does_not_ruin_the_interval():
     groups = [np.arange(50), np.arange(50, 100)]
     low, high = evaluate(y, {"a": p}, groups, seed=1).scores["a"].r2.ci95
     assert 0.5 < low < high < 1
+
+
+def test_spearman_is_that_of_the_ranks_and_the_mean_over_folds():
+    from scipy.stats import spearmanr
+
+    y, p = make(n=300)
+    y, p = np.round(y, 1), np.round(p, 1)  # ties
+    groups = [np.arange(100), np.arange(100, 300)]
+    scores = evaluate(y, {"a": p}, groups, seed=1).scores["a"]
+    by_fold = [spearmanr(y[group], p[group]).statistic for group in groups]
+    assert scores.spearman.value == pytest.approx(np.mean(by_fold))
+
+
+def test_spearmans_interval_holds_the_truth_about_as_often_as_it_says():
+    # Pearson's correlation is 1 / sqrt(2); of normal variables Spearman's follows from it.
+    truth = 6 / np.pi * np.arcsin(0.5 / np.sqrt(2))
+    held = 0
+    for seed in range(60):
+        y, p = make(n=400, noise=2.0, seed=seed)
+        found = evaluate(y, {"a": p}, [np.arange(400)], seed=1).scores["a"].spearman.ci95
+        held += found[0] <= truth <= found[1]
+    assert 52 <= held <= 60
+
+
+def test_a_fold_with_one_prediction_has_no_ranks_to_speak_of():
+    y, p = make(n=200)
+    p[:100] = 3.0
+    groups = [np.arange(100), np.arange(100, 200)]
+    found = evaluate(y, {"a": p, "flat": np.zeros(200)}, groups, seed=1).scores
+    whole = evaluate(y, {"a": p}, [np.arange(100, 200)], seed=1).scores["a"].spearman.value
+    assert found["a"].spearman.value == pytest.approx(whole / 2)
+    assert found["flat"].spearman.value == 0.0
+    assert found["flat"].spearman.ci95 == (0.0, 0.0)
+
+
+def test_rows_that_are_drawn_together_widen_the_interval():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(20), 20)
+    y = rng.normal(size=20)[group] + 0.1 * rng.normal(size=400)
+    p = y + rng.normal(size=20)[group]
+    alone = evaluate(y, {"a": p}, [np.arange(400)], seed=1).scores["a"].r2
+    together = evaluate(y, {"a": p}, [np.arange(400)], seed=1, units=group).scores["a"].r2
+    assert together.value == alone.value
+    assert np.diff(together.ci95) > 3 * np.diff(alone.ci95)

@@ -5,8 +5,8 @@ import pytest
 
 from steps.contract import Estimate, Scores
 from steps.step5_training.ensemble import blend_weights, compare_blend
-from steps.step5_training.leaks import LeakFinding
-from steps.step5_training.signal import compare_winner, judge_signal
+from steps.step5_training.leak_finding import LeakFinding
+from steps.step5_training.signal import Evidence, judge_signal
 
 
 def scores(r2, low=None):
@@ -15,13 +15,17 @@ def scores(r2, low=None):
     return Scores(r2=Estimate(value=r2, ci95=(low, r2 + 0.05)), rmse=error, mae=error)
 
 
+def evidence(cv, holdout, holdout_p=0.01, cv_p=0.01, left_out=0):
+    return Evidence(cv, holdout, holdout_p, cv_p, families=4, hypotheses=60, left_out=left_out)
+
+
 @pytest.mark.parametrize(
     ("cv", "holdout", "verdict"),
     [
         (scores(0.5), scores(0.4), "strong"),
         (scores(0.09, low=0.03), scores(0.4), "weak"),
         (scores(0.02, low=0.01), scores(0.02, low=0.01), "weak"),
-        (scores(0.02, low=0.0), scores(0.4), "none"),
+        (scores(0.2, low=0.0), scores(0.4), "weak"),
         # A small holdout that agrees, with an interval too wide to say so alone.
         (scores(0.5), scores(0.3, low=-0.02), "weak"),
         (scores(0.5), scores(-0.01, low=-0.2), "none"),
@@ -32,38 +36,62 @@ def scores(r2, low=None):
     ],
 )
 def test_the_verdict_follows_the_weaker_of_both_scores(cv, holdout, verdict):
-    signal = judge_signal(cv, holdout, ())
+    signal = judge_signal(evidence(cv, holdout), ())
     assert signal.verdict == verdict
     assert signal.reasons
 
 
-def test_a_leak_outweighs_every_score_and_names_its_features():
+@pytest.mark.parametrize(
+    ("holdout_p", "cv_p", "verdict"),
+    [(0.05, 1.0, "weak"), (0.4, 0.05, "weak"), (0.06, 0.06, "none"), (0.5, 1.0, "none")],
+)
+def test_one_of_the_two_tests_must_reject_chance(holdout_p, cv_p, verdict):
+    seen = evidence(scores(0.05, 0.01), scores(0.05, -0.01), holdout_p, cv_p)
+    signal = judge_signal(seen, ())
+    assert signal.verdict == verdict
+    assert signal.p_value == holdout_p
+
+
+@pytest.mark.parametrize(
+    ("holdout_p", "cv_p", "verdict"),
+    [(0.05, 0.05, "weak"), (0.001, 0.06, "none"), (0.06, 0.001, "none")],
+)
+def test_an_interval_that_reaches_zero_takes_both_tests(holdout_p, cv_p, verdict):
+    seen = evidence(scores(0.05, 0.0), scores(0.05, -0.01), holdout_p, cv_p)
+    assert judge_signal(seen, ()).verdict == verdict
+
+
+def test_the_reasons_carry_scores_intervals_probabilities_and_how_many_were_tried():
+    signal = judge_signal(evidence(scores(0.05, 0.01), scores(0.04, -0.01), 0.3, 0.7), ())
+    said = "; ".join(signal.reasons)
+    for number in ("may be chance", "probability 0.3 ", "4 families", "0.7", "60 hypotheses"):
+        assert number in said
+    weak = "; ".join(judge_signal(evidence(scores(0.05, 0.01), scores(0.04)), ()).reasons)
+    assert "R2 in cross-validation 0.0500 (95 % interval 0.0100 to 0.1000)" in weak
+    assert "R2 in the holdout 0.0400" in weak
+
+
+def test_rows_that_were_not_judged_are_told():
+    signal = judge_signal(evidence(scores(0.5), scores(0.5), left_out=17), ())
+    assert "17 rows were not judged" in signal.reasons[-1]
+
+
+def test_a_leak_outweighs_every_score_and_names_what_to_exclude_with_what_was_excluded():
     leak = LeakFinding(features=("tax", "fee"), how="pair", strength=0.9999)
-    signal = judge_signal(scores(0.5), scores(0.5), (leak, leak))
+    signal = judge_signal(evidence(scores(0.5), scores(0.5)), (leak, leak), ("id", "fee"))
     assert signal.verdict == "leaked"
     assert signal.leaked_features == ("tax", "fee")
+    assert signal.exclude_features == ("id", "fee", "tax")
+    assert signal.reasons[0] == "tax, fee alone give the target away"
+    assert '"exclude_features": ["id", "fee", "tax"]' in signal.reasons[-1]
+    assert len(signal.reasons) == 3
 
 
-def make_samples(difference, spread=0.001):
-    rng = np.random.default_rng(0)
-    base = 0.8 + 0.02 * rng.normal(size=500)
-    return {"a": base + difference + spread * rng.normal(size=500), "b": base}
-
-
-def test_a_lead_beyond_the_paired_noise_is_clear_though_the_intervals_overlap():
-    note = compare_winner("a", make_samples(0.01), {"a": scores(0.81), "b": scores(0.80)})
-    assert note.code == "clear_winner"
-
-
-def test_a_lead_within_the_noise_is_a_tie():
-    samples = make_samples(0.0005)
-    note = compare_winner("a", samples, {"a": scores(0.81), "b": scores(0.80)})
-    assert note.code == "tie"
-
-
-def test_a_lead_that_the_holdout_denies_is_a_tie():
-    note = compare_winner("a", make_samples(0.01), {"a": scores(0.79), "b": scores(0.80)})
-    assert note.code == "tie"
+def test_a_score_too_good_to_be_true_is_leaked_though_no_feature_is_named():
+    signal = judge_signal(evidence(scores(0.9999), scores(0.9991)), ())
+    assert signal.verdict == "leaked"
+    assert signal.exclude_features == ()
+    assert "0.99910" in signal.reasons[0]
 
 
 def test_a_blend_gives_its_weight_to_what_predicts():

@@ -124,6 +124,44 @@ def test_it_agrees_with_torch_in_double_precision(kind):
     )
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_every_epoch_has_its_losses(dropout):
+    folds = [make_fold(seed) for seed in range(2)]
+    group = members(2, dropout=dropout)
+    for member, result in zip(group, train_stack(folds, group, epochs=None), strict=True):
+        assert len(result.train_losses) == len(result.val_losses) == result.epochs_run
+        assert result.val_losses.index(min(result.val_losses)) + 1 == result.best_epoch
+        fold = folds[member.fold]
+        best = float(torch.mean((result.predictions - fold.y_val) ** 2))
+        assert result.val_losses[result.best_epoch - 1] == pytest.approx(best, rel=1e-6)
+        if dropout == 0:  # its random numbers are drawn in another way
+            reference = alone(fold, member)
+            assert result.train_losses == pytest.approx(reference.train_losses, rel=0.01)
+            assert result.val_losses == pytest.approx(reference.val_losses, rel=0.01)
+
+
+def test_without_validation_rows_there_are_training_losses_only():
+    (member, *_) = members(1)
+    fold = make_fold(2, validated=False)
+    (result,) = train_stack([fold], [member], epochs=5)
+    assert (len(result.train_losses), result.val_losses) == (5, ())
+    assert alone(fold, member, epochs=5).val_losses == ()
+
+
+def test_who_watches_sees_the_network_before_and_after_every_epoch():
+    fold = make_fold(1)
+    first, second, _ = members(1, epochs=3)
+    seen = []
+    watching = Member(0, second.params, lambda epoch, row: seen.append((epoch, row.clone())))
+    _, result = train_stack([fold], [first, watching], epochs=3)
+    assert [epoch for epoch, _ in seen] == [0, 1, 2, 3]
+    assert torch.equal(seen[-1][1], result.row)
+    made = build_network(
+        7, (32, 16), 0, use_leaky_relu=True, generator=torch.Generator().manual_seed(fold.seed)
+    )
+    assert torch.equal(seen[0][1], Layout(result.architecture).row(made))
+
+
 def test_networks_stop_at_different_epochs_and_leave_the_others_as_they_were():
     fold = make_fold(1)
     group = [

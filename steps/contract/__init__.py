@@ -82,11 +82,12 @@ class Estimate(Frozen):
 
 
 class Scores(Frozen):
-    """R2 (no unit); RMSE and MAE in units of the target."""
+    """R2 and Spearman's rank correlation (no unit); RMSE and MAE in units of the target."""
 
     r2: Estimate
     rmse: Estimate
     mae: Estimate
+    spearman: Estimate | None = None
 
 
 class FamilyResult(Frozen):
@@ -114,11 +115,18 @@ class FamilyResult(Frozen):
 
 
 class Signal(Frozen):
-    """Is there anything to predict? reasons: the sentences the verdict rests on."""
+    """Is there anything to predict? reasons: the sentences the verdict rests on.
+
+    exclude_features: the parameter to run again with, where features give the target away.
+    p_value: of the holdout's permutation test against the mean predictor, corrected for the
+    families compared; None where none was made.
+    """
 
     verdict: Literal["strong", "weak", "none", "leaked"]
     reasons: tuple[str, ...]
     leaked_features: tuple[str, ...] = ()
+    exclude_features: tuple[str, ...] = ()
+    p_value: float | None = None
 
 
 class Output(Frozen):

@@ -44,9 +44,8 @@ class ShellTrain(_Message):
 class PruneRule(_Message):
     """Stop a trial whose finished folds are clearly below the best complete trial's.
 
-    reference: R2 of the best complete trial on each fold, in the order of the job's folds.
-    sigma: standard deviation of the residuals of a trial + fold effects model.
-    Stop after k folds when mean(score - reference) < -factor * sigma * sqrt(2 / k).
+    reference: R2 of the best complete trial on each of the job's folds. sigma: standard deviation
+    of a trial + fold effects model. Stops if mean(score - reference) < -factor sigma sqrt(2 / k).
     """
 
     reference: tuple[float, ...]
@@ -55,7 +54,10 @@ class PruneRule(_Message):
 
 
 class TrainTrial(_Message):
-    """Train and validate one parameter record on folds of a table."""
+    """Train and validate one parameter record on folds of a table.
+
+    curves_path: for the folds' loss curves (observations.TrialCurves), which change no result.
+    """
 
     command: Literal["train_trial"] = "train_trial"
     id: str
@@ -66,6 +68,7 @@ class TrainTrial(_Message):
     folds: tuple[int, ...]
     seed: int
     predictions_path: str
+    curves_path: str | None = None
     prune: PruneRule | None = None
     deadline_s: float | None = None
 
@@ -100,7 +103,10 @@ class TrainBatch(_Message):
 
 
 class FinalFit(_Message):
-    """Refit a trial's record on all search rows for a fixed number of rounds, and save it."""
+    """Refit a trial's record on all search rows for a fixed number of rounds, and save it.
+
+    observations_path: for observations.FitObservations, which change no result and fail no fit.
+    """
 
     command: Literal["final_fit"] = "final_fit"
     id: str
@@ -113,6 +119,7 @@ class FinalFit(_Message):
     checkpoint_path: str
     preprocessing_path: str
     predictions_path: str
+    observations_path: str | None = None
     deadline_s: float | None = None
 
 
@@ -205,8 +212,7 @@ class FoldDone(_Message):
 class TrialDone(_Message):
     """A trial has ended: every fold fitted, or stopped by its prune rule.
 
-    networks: how many networks were trained in one computation with this trial's, its own
-    included; None for families that are not fused.
+    networks: trained in one computation, this trial's included; None where none are fused.
     """
 
     status: Literal["trial_complete"] = "trial_complete"

@@ -6,14 +6,21 @@ import pytest
 
 from gpu.protocol import TrainFailed
 from steps.contract import FamilyResult
+from steps.policies.health import HighIsBad, MetricBounds
 from steps.step5_training.comparison import TIME_IS_UP, Comparison
-from steps.step5_training.findings import findings
+from steps.step5_training.diagnosis.family import findings_as_notes
+from steps.step5_training.diagnosis.faults import absent_finding, find_faults
 from steps.step5_training.judged import Judged
 from steps.step5_training.wording import result_error
 
 DIVERGED = TrainFailed(kind="diverged", message="training loss is nan in epoch 3")
 OOM = TrainFailed(kind="oom", message="memory ran out")
 INTERNAL = TrainFailed(kind="internal", message="broken")
+BOUNDS = MetricBounds().diverged_trial_pct
+
+
+def findings(study, fit, bounds=BOUNDS):
+    return find_faults(study, fit, bounds)
 
 
 def study_of(world, fail=None, family="neural_net", **options):
@@ -79,8 +86,27 @@ def test_most_trials_diverged_and_the_best_is_useless_is_critical(world):
     assert "R2 -0.200" in notes[0].message
 
 
-def test_a_few_trials_that_diverged_are_failed_trials_and_no_more(world):
-    assert codes(findings(*some_fail(world, DIVERGED, 3))) == [("trials_failed", "warning")]
+def test_a_few_trials_that_diverged_are_a_warning_with_their_share_and_the_bound(world):
+    first, last = findings(*some_fail(world, DIVERGED, 3))
+    assert (first.code, first.level, last.code) == ("diverged", "warning", "trials_failed")
+    assert (first.metric, first.value, first.bound) == ("diverged_trial_pct", 30.0, 10.0)
+
+
+def test_trials_that_diverged_below_the_bound_are_failed_trials_and_no_more(world):
+    faults = findings(*some_fail(world, DIVERGED, 3), HighIsBad(warning=31, critical=50))
+    assert codes(faults) == [("trials_failed", "warning")]
+
+
+def test_without_bounds_trials_that_diverged_are_failed_trials_and_no_more(world):
+    assert codes(findings(*study_of(world, DIVERGED), HighIsBad())) == [
+        ("trials_failed", "warning")
+    ]
+
+
+def test_what_was_not_observed_is_a_warning_that_says_what(world):
+    finding = absent_finding(["no loss curves", "no attributions"])
+    assert (finding.level, finding.code) == ("warning", "diagnostics_absent")
+    assert "no loss curves; no attributions" in finding.message
 
 
 def test_a_family_that_failed_for_want_of_memory_says_so(world):
@@ -112,7 +138,7 @@ def failed_with(world, **outcomes):
     for family, outcome in outcomes.items():
         study, fit = study_of(world, outcome, family, run=f"{family}-{outcome.kind}")
         families[family] = FamilyResult(
-            status="failed", error=study.stopped, notes=tuple(findings(study, fit))
+            status="failed", error=study.stopped, notes=findings_as_notes(findings(study, fit))
         )
     return result_error(Judged(Comparison({}, {}, {}, None, False), ()), families)
 
@@ -131,7 +157,7 @@ def test_families_that_people_switched_off_do_not_hide_a_want_of_memory(world):
     study, fit = study_of(world, OOM)
     families = {
         "neural_net": FamilyResult(
-            status="failed", error=study.stopped, notes=tuple(findings(study, fit))
+            status="failed", error=study.stopped, notes=findings_as_notes(findings(study, fit))
         ),
         "catboost": FamilyResult(status="skipped", error="switched off by policy"),
     }

@@ -1,0 +1,1 @@
+"""What is told of a run's training diagnostics: found, read, masked, put into words."""

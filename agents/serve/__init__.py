@@ -1,0 +1,1 @@
+"""Show a workspace in the browser, live: reads and never writes, on this machine unless told."""

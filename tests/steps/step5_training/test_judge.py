@@ -1,0 +1,167 @@
+"""The verdict as a whole, calibrated on made tables with a quick model: ridge regression."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steps.step5_training import evaluate as evaluation
+from steps.step5_training import permutation
+from steps.step5_training.evaluate import evaluate
+from steps.step5_training.folds import draw_folds
+from steps.step5_training.judge import judge_families
+from steps.step5_training.leaks import find_leaks
+from steps.step5_training.settings import Settings
+from steps.tables import Table, TableSchema
+
+PENALTIES = (10.0, 100.0, 1000.0)
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    monkeypatch.setattr(permutation, "MOST_PERMUTATIONS", 999)
+    monkeypatch.setattr(evaluation, "MOST_RESAMPLES", 250)
+
+
+def table_of(X, y, **more) -> Table:
+    X = np.ascontiguousarray(X, np.float32)
+    n = X.shape[1]
+    plain = Table(
+        path=Path("t.csv"),
+        target="y",
+        X=X,
+        y=np.asarray(y, np.float64),
+        ids={},
+        feature_names=tuple(f"x{i}" for i in range(n)),
+        kinds=("numeric",) * n,
+        levels=(0,) * n,
+        schema=TableSchema(target="y", columns=()),
+        fingerprint="",
+        group=None,
+        time=None,
+        notes=(),
+    )
+    return dataclasses.replace(plain, **more)
+
+
+def ridge(X, y, rows, penalty):
+    centre = y[rows].mean()
+    A = X[rows].T @ X[rows] + penalty * np.eye(X.shape[1])
+    return X @ np.linalg.solve(A, X[rows].T @ (y[rows] - centre)) + centre
+
+
+def nearest(X, y, rows, _):
+    """One nearest neighbour: it knows copied rows by heart."""
+    distance = ((X[:, None, :] - X[None, rows, :]) ** 2).sum(axis=2)
+    return y[rows][np.argmin(distance, axis=1)]
+
+
+def verdict(table, *, fit=ridge, split="random", seed=0, hypotheses=60):
+    """Tune by cross-validation, refit, judge: as the step does, with two alike families."""
+    settings = Settings(split=split, seed=seed, group_column="g" if split == "group" else None)
+    splits = draw_folds(
+        table.n_rows,
+        split=split,
+        n_folds=5,
+        holdout_fraction=0.2,
+        seed=seed,
+        time=table.time,
+        group=table.group,
+    )
+    X, y = table.X.astype(np.float64), table.y
+    folds = [fold.val_rows for fold in splits.folds]
+    tried = []
+    for penalty in PENALTIES:
+        guess = np.full(table.n_rows, np.nan)
+        for fold in splits.folds:
+            guess[fold.val_rows] = fit(X, y, fold.train_rows, penalty)[fold.val_rows]
+        r2 = [1 - np.mean((y[f] - guess[f]) ** 2) / y[f].var() for f in folds]
+        tried.append((np.mean(r2), penalty, guess))
+    _, penalty, out_of_fold = max(tried, key=lambda one: one[0])
+    final = np.full(table.n_rows, np.nan)
+    final[splits.holdout_rows] = fit(X, y, splits.search_rows, penalty)[splits.holdout_rows]
+    found, held = {"a": out_of_fold}, {"a": final}
+    signals = judge_families(
+        table,
+        splits,
+        found,
+        held,
+        evaluate(y, found, folds, seed),
+        evaluate(y, held, [splits.holdout_rows], seed),
+        find_leaks(table),
+        hypotheses=hypotheses,
+        settings=settings,
+    )
+    return signals["a"].verdict
+
+
+def signal(rng, n, r2, features=5):
+    X = rng.normal(size=(n, features))
+    cause = X @ rng.normal(size=features)
+    return X, cause / cause.std() * np.sqrt(r2 / (1 - r2)) + rng.normal(size=n)
+
+
+DRAWS = {
+    "normal": lambda rng, n: rng.normal(size=n),
+    "heavy": lambda rng, n: rng.standard_t(2.5, size=n),
+    "skewed": lambda rng, n: rng.exponential(size=n) ** 2,
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_noise_is_called_none(draw):
+    called = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n = int(rng.choice([150, 300, 1000]))
+        X = rng.normal(size=(n, int(rng.integers(3, 20))))
+        called += verdict(table_of(X, DRAWS[draw](rng, n)), seed=seed) == "none"
+    assert called >= 38
+
+
+def test_noise_with_copied_rows_is_called_none_though_a_model_knows_them_by_heart():
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        rows = rng.integers(0, 400, 400)
+        table = table_of(rng.normal(size=(400, 4))[rows], rng.normal(size=400)[rows])
+        assert verdict(table, fit=nearest, seed=seed) == "none"
+
+
+@pytest.mark.parametrize(
+    ("n", "r2", "verdicts", "tables", "least"),
+    [
+        (20_000, 0.02, {"weak"}, 3, 3),
+        (2000, 0.02, {"weak"}, 20, 8),
+        (300, 0.3, {"weak", "strong"}, 20, 17),
+        (1000, 0.5, {"strong"}, 20, 20),
+    ],
+)
+def test_planted_signal_is_seen(n, r2, verdicts, tables, least):
+    seen = 0
+    for seed in range(tables):
+        X, y = signal(np.random.default_rng(seed), n, r2)
+        seen += verdict(table_of(X, y), seed=seed) in verdicts
+    assert seen >= least
+
+
+def test_groups_that_only_know_themselves_are_no_signal():
+    """Each group has its own level of target and features; none tells of another group."""
+    called = 0
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        group = np.repeat(np.arange(60), 20)
+        X = rng.normal(size=(60, 4))[group] + 0.1 * rng.normal(size=(1200, 4))
+        y = rng.normal(size=60)[group] + 0.3 * rng.normal(size=1200)
+        called += verdict(table_of(X, y, group=group), split="group", seed=seed) == "none"
+    assert called >= 14
+
+
+def test_a_leak_is_called_so_whatever_the_scores():
+    rng = np.random.default_rng(0)
+    X, y = signal(rng, 600, 0.3)
+    group = rng.integers(0, 100, 600)
+    mean = np.bincount(group, y, 100)[group] / np.bincount(group, minlength=100)[group]
+    assert verdict(table_of(np.column_stack([X, mean]), y)) == "leaked"

@@ -1,0 +1,99 @@
+"""After training: one or two features that hold the importance and give the target back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpu.protocol.observations import Importance
+from steps.step5_training.reconstruction import concentrated, leaks_of_model
+from steps.tables import Table, TableSchema
+
+N = 2000
+
+
+def table_of(y, features) -> Table:
+    X = np.column_stack([np.asarray(column, np.float32) for column in features.values()])
+    return Table(
+        path=Path("t.csv"),
+        target="y",
+        X=np.ascontiguousarray(X),
+        y=np.asarray(y, np.float64),
+        ids={},
+        feature_names=tuple(features),
+        kinds=("numeric",) * len(features),
+        levels=(0,) * len(features),
+        schema=TableSchema(target="y", columns=()),
+        fingerprint="",
+        group=None,
+        time=None,
+        notes=(),
+    )
+
+
+def gain(*values):
+    return (
+        Importance(kind="split", values=(1.0,) * len(values)),
+        Importance(kind="gain", values=values),
+    )
+
+
+def test_importance_is_concentrated_in_one_or_two_features_or_not():
+    assert concentrated(gain(1, 99, 0)) == ((1,), pytest.approx(0.99))
+    assert concentrated(gain(60, 1, 39)) == ((0, 2), pytest.approx(0.99))
+    assert concentrated(gain(60, 20, 20)) is None
+    assert concentrated(gain(0, 0, 0)) is None
+    assert concentrated(()) is None
+    assert concentrated((Importance(kind="split", values=(5.0, 0.0)),)) is None
+
+
+RNG = np.random.default_rng(0)
+Y = np.exp(RNG.normal(size=N))
+OTHER = np.exp(0.5 * RNG.normal(size=N))
+NOISE = RNG.normal(size=N)
+
+
+@pytest.mark.parametrize(
+    ("features", "values", "named", "how"),
+    [
+        # Noise of 5 % in a jagged function: no rule before training accuses it.
+        ({"a": np.log(Y) + 0.01 * NOISE, "z": NOISE}, (99, 1), ("a",), "function"),
+        ({"a": OTHER, "b": Y / OTHER, "z": NOISE}, (50, 49, 1), ("a", "b"), "product"),
+        ({"a": NOISE, "b": Y - NOISE, "z": OTHER}, (50, 49, 1), ("a", "b"), "pair"),
+    ],
+)
+def test_features_that_give_the_target_back_are_named(features, values, named, how):
+    [finding] = leaks_of_model(table_of(Y, features), gain(*values), 0.97)
+    assert (finding.features, finding.how) == (named, how)
+    assert 0.99 < finding.strength <= 1
+
+
+def test_an_honest_cause_with_all_the_importance_is_no_leak():
+    cause = table_of(Y + 0.13 * Y.std() * NOISE, {"a": Y, "z": NOISE})
+    assert leaks_of_model(cause, gain(99.5, 0.5), 0.98) == ()
+    law = table_of(Y * OTHER * (1 + 0.01 * NOISE), {"a": Y, "b": OTHER, "z": NOISE})
+    assert leaks_of_model(law, gain(60, 39, 1), 0.98) == ()
+
+
+@pytest.mark.parametrize(("values", "r2"), [((50.0, 30.0, 20.0), 0.97), ((99.0, 1.0, 0.0), 0.9)])
+def test_without_concentration_or_a_high_score_nothing_is_looked_at(values, r2):
+    table = table_of(Y, {"a": Y, "b": NOISE, "c": OTHER})
+    assert leaks_of_model(table, gain(*values), r2) == ()
+
+
+def test_a_score_too_good_to_be_true_names_what_the_model_rests_on():
+    hidden = table_of(Y, {"a": OTHER, "b": RNG.normal(size=N), "z": NOISE})
+    [finding] = leaks_of_model(hidden, gain(60, 39, 1), 0.9995)
+    assert (finding.features, finding.how) == (("a", "b"), "model")
+    assert finding.strength == pytest.approx(0.99)
+    assert leaks_of_model(hidden, gain(40, 30, 30), 0.9995) == ()
+
+
+def test_missing_values_are_left_out():
+    holes = np.where(NOISE > 1, np.nan, Y)
+    [finding] = leaks_of_model(table_of(Y, {"a": holes, "z": NOISE}), gain(99, 1), 0.97)
+    assert finding.features == ("a",)
+    nothing = table_of(Y, {"a": np.full(N, np.nan), "z": NOISE})
+    assert leaks_of_model(nothing, gain(99, 1), 0.97) == ()
