@@ -14,6 +14,7 @@ from agents.attempt import Attempted
 from agents.run import Run
 from agents.step_process import child_environment
 from agents.trackers.copying import copy_results
+from steps.contract.diagnostics import FOLDER, HISTORY
 
 REPORT_LIMIT_S = 60.0
 
@@ -23,9 +24,12 @@ def hand_on(run: Run, attempted: Attempted) -> None:
     result = attempted.result
     if result is None or not result.families or result.status not in {"complete", "no_signal"}:
         return
-    fault = _write_report(run)
-    if fault is not None:
-        run.note("no_report", f"the report was not written: {fault}; try watcher --report")
+    # Where a step must leave diagnostics, its manifest's success conditions see to it.
+    history = run.around.workspace.root / FOLDER / HISTORY
+    if (history / f"{run.run_id}.json").is_file():
+        fault = _write_report(run)
+        if fault is not None:
+            run.note("no_report", f"the report was not written: {fault}; try watcher --report")
     for copied in copy_results(
         run.around.workspace,
         run.watch.policy.tracking,

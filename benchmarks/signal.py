@@ -40,28 +40,19 @@ from benchmarks.signal_tables import (
     honest,
     noise_table,
     planted,
+    real_names,
+    real_table,
     weak_table,
 )
-from benchmarks.tables import ROOT, data_folder
+from benchmarks.tables import ROOT
 from gpu.params import FAMILIES
 from steps.contract import StepRequest, StepResult
-from steps.tables import TableOptions, read_table
 
 # Small enough to take seconds; every family still learns something.
 SMALL = {"k_folds": 3, "epochs": 12, "n_estimators": 80}
 TARGET = "target"
-REAL = {
-    "california_housing": ("california_housing.csv", "median_house_value"),
-    "diamonds": ("diamonds.csv.gz", "price"),
-    "protein": ("protein.csv.gz", "y"),
-    "elevators": ("elevators.csv.gz", "y"),
-    "deliveries": ("deliveries.csv.gz", "time_to_delivery"),
-    "cps1988": ("cps1988.csv.gz", "wage"),
-    "ames": ("ames.csv.gz", "Sale_Price"),
-}
 CARRIERS = {"normal": 3000, "skewed": 800}
 REAL_CARRIERS = ("california_housing", "ames")
-REAL_CARRIER_ROWS = 4000
 
 Made = tuple[Columns, Floats]
 
@@ -161,8 +152,8 @@ def cases(noise: int, weak: int, leaks: int, honest_rounds: int) -> Iterator[Cas
                 "honest", f"{i} {name}", ALL_BUT_LEAKED, lambda i=i, name=name: _honest(i, name)
             )
     if honest_rounds:
-        for name in _real():
-            yield Case("honest", name, ALL_BUT_LEAKED, lambda name=name: _real_table(name, None))
+        for name in real_names():
+            yield Case("honest", name, ALL_BUT_LEAKED, lambda name=name: real_table(name, None))
 
 
 def run_case(case: Case, folder: Path, families: Sequence[str], trials: int) -> Seen:
@@ -282,9 +273,9 @@ def _carriers(i: int) -> dict[str, Callable[[], Made]]:
         )
         for target, n in CARRIERS.items()
     }
-    for name in _real():
+    for name in real_names():
         if name in REAL_CARRIERS:
-            made[name] = lambda name=name: _real_table(name, i)
+            made[name] = lambda name=name: real_table(name, i)
     return made
 
 
@@ -292,30 +283,6 @@ def _with_leak(i: int, make: Callable[[], Made], name: str) -> Made:
     columns, y = make()
     features, _ = planted(y, np.random.default_rng([3, i]))[name]
     return {**columns, **features}, y
-
-
-def _real() -> list[str]:
-    return [name for name, (file, _) in REAL.items() if (data_folder() / file).is_file()]
-
-
-def _real_table(name: str, seed: int | None) -> Made:
-    """A shared table, as the reader gives it; seed: of the rows that are drawn; None: all."""
-    file, target = REAL[name]
-    read = read_table(data_folder() / file, TableOptions(target=target))
-    rows = np.arange(read.n_rows)
-    if seed is not None and read.n_rows > REAL_CARRIER_ROWS:
-        rng = np.random.default_rng([6, seed])
-        rows = np.sort(rng.choice(read.n_rows, REAL_CARRIER_ROWS, replace=False))
-    columns: Columns = {}
-    for place, feature in enumerate(read.feature_names):
-        values = read.X[rows, place].astype(np.float64)
-        if read.kinds[place] == "categorical":
-            columns[feature] = np.array(
-                [None if np.isnan(v) else f"level {int(v)}" for v in values], dtype=object
-            )
-        else:
-            columns[feature] = values
-    return columns, read.y[rows]
 
 
 if __name__ == "__main__":

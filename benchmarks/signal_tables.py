@@ -10,10 +10,25 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.tables import data_folder
+from steps.tables import TableOptions, read_table
+
 Floats = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[np.generic]]
 
 HONEST_ROWS = 3000
+DRAWN_ROWS = 4000
+
+# Shared tables by name: file and target.
+REAL = {
+    "california_housing": ("california_housing.csv", "median_house_value"),
+    "diamonds": ("diamonds.csv.gz", "price"),
+    "protein": ("protein.csv.gz", "y"),
+    "elevators": ("elevators.csv.gz", "y"),
+    "deliveries": ("deliveries.csv.gz", "time_to_delivery"),
+    "cps1988": ("cps1988.csv.gz", "wage"),
+    "ames": ("ames.csv.gz", "Sale_Price"),
+}
 
 TARGETS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "normal": lambda rng, n: rng.normal(5, 2, n),
@@ -165,6 +180,31 @@ def honest(rng: np.random.Generator) -> dict[str, tuple[Floats, Columns]]:
         ),
         "rare": (noisy(np.where(rng.random(n) < 0.99, 0, rate), rng, 0.9), {"rate": rate}),
     }
+
+
+def real_names() -> list[str]:
+    """The shared tables that lie on this machine."""
+    return [name for name, (file, _) in REAL.items() if (data_folder() / file).is_file()]
+
+
+def real_table(name: str, seed: int | None) -> tuple[Columns, Floats]:
+    """A shared table as the reader gives it; seed: of 4,000 rows that are drawn, None: all rows."""
+    file, target = REAL[name]
+    read = read_table(data_folder() / file, TableOptions(target=target))
+    rows = np.arange(read.n_rows)
+    if seed is not None and read.n_rows > DRAWN_ROWS:
+        rng = np.random.default_rng([6, seed])
+        rows = np.sort(rng.choice(read.n_rows, DRAWN_ROWS, replace=False))
+    columns: Columns = {}
+    for place, feature in enumerate(read.feature_names):
+        values = read.X[rows, place].astype(np.float64)
+        if read.kinds[place] == "categorical":
+            columns[feature] = np.array(
+                [None if np.isnan(v) else f"level {int(v)}" for v in values], dtype=object
+            )
+        else:
+            columns[feature] = values
+    return columns, read.y[rows]
 
 
 def noisy(

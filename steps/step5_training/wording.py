@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpu.params import Family
-from steps.contract import Awaiting, FamilyResult, Note, StepError
+from steps.contract import Awaiting, FamilyResult, Note, Signal, StepError
 from steps.step5_training.comparison import SWITCHED_OFF, TIME_IS_UP
 from steps.step5_training.judged import Judged
 from steps.step5_training.study import FamilyStudy
@@ -130,19 +130,30 @@ def what_next(
     """What to type next."""
     if judged.signal is None:
         return ()
+    lines = _first_next(judged.signal, before, run_id, withheld, awaiting)
+    return (*lines, "watcher --report --open")
+
+
+def _first_next(
+    signal: Signal,
+    before: Path | None,
+    run_id: str,
+    withheld: bool,
+    awaiting: Awaiting | None,
+) -> tuple[str, ...]:
     if awaiting is not None:
         return (
             f"watcher --approve {run_id} puts the new models in force, --reject {run_id} does not",
             f"until then the old ones stay; the new ones are in {awaiting.version}",
         )
-    match judged.signal.verdict:
+    match signal.verdict:
         case "none":
             lines = ["look for other features, or more rows; predictions are refused meanwhile"]
             if before is not None:
                 lines.append(f"the models that were in force until now are kept in {before}")
             return tuple(lines)
-        case "leaked" if judged.signal.leaked_features:
-            names = json.dumps(list(judged.signal.leaked_features))
+        case "leaked" if signal.exclude_features:
+            names = json.dumps(list(signal.exclude_features))
             lines = [f'rerun without them: add "exclude_features": {names} to --params']
             if withheld:
                 lines.append("or set publish.leaked to true in watcher_policies.json")

@@ -24,6 +24,13 @@ from steps.contract import (
     StepResult,
     TrialNow,
 )
+from steps.contract.diagnostics import (
+    FILE,
+    FOLDER,
+    HISTORY,
+    FamilyDiagnostics,
+    TrainingDiagnostics,
+)
 from steps.entry import run_step, stop_requested
 from steps.errors import StepRefused
 from steps.files import replace_quickly, sha256_file, write_text_atomic
@@ -56,6 +63,30 @@ def act_complete(request: StepRequest) -> StepResult:
         },
         notes=(Note(level="warning", code="constant_feature", message="column c is constant"),),
         what_next=("watcher --predict new.csv --output predictions.csv",),
+    )
+
+
+def act_diagnosed(request: StepRequest) -> StepResult:
+    """Trains, finds nothing, and leaves its diagnostics, as Step 5 does."""
+    verdict = Signal(verdict="none", reasons=("the holdout R2 is not above 0",))
+    found = TrainingDiagnostics(
+        run_id=request.run_id,
+        created_at=datetime.datetime.now(datetime.UTC),
+        headline="nothing to predict",
+        collected=True,
+        winner=None,
+        signal=verdict,
+        families={"lightgbm": FamilyDiagnostics(severity="ok", findings=(), status="complete")},
+    )
+    folder = Path(request.workspace) / FOLDER
+    for path in (folder / HISTORY / f"{request.run_id}.json", folder / FILE):
+        write_text_atomic(path, found.model_dump_json())
+    return result(
+        request,
+        status="no_signal",
+        headline="nothing to predict",
+        signal=verdict,
+        families={"lightgbm": FamilyResult(status="complete")},
     )
 
 
