@@ -1,7 +1,6 @@
 """What happens with results once an attempt is judged: at worst it costs a sentence."""
 
 import json
-import sys
 
 import pytest
 
@@ -32,4 +31,3 @@ def test_page_that_cannot_be_written_is_said_and_fails_nothing(act, folder, note
     (folder.root / PAGE).mkdir(parents=True)
     assert act("diagnosed").code == 0
     assert "the report was not written" in notes()
-    assert sys.modules.get("plotly") is None
