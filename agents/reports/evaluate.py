@@ -109,6 +109,8 @@ class _Signal(_Known):
     verdict: Literal["strong", "weak", "none", "leaked"]
     reasons: tuple[str, ...] = ()
     leaked_features: tuple[str, ...] = ()
+    exclude_features: tuple[str, ...] = ()
+    p_value: float | None = None
 
 
 class _Family(_Known):
@@ -154,7 +156,11 @@ def _as_result(found: _Diagnostics) -> StepResult:
         families=families,
         winner=found.winner,
         signal=Signal(
-            verdict=signal.verdict, reasons=signal.reasons, leaked_features=signal.leaked_features
+            verdict=signal.verdict,
+            reasons=signal.reasons,
+            leaked_features=signal.leaked_features,
+            exclude_features=signal.exclude_features,
+            p_value=signal.p_value,
         )
         if signal
         else None,

@@ -213,7 +213,8 @@ def _share(live: Live) -> int | None:
 
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(RUNS_SHOWN))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_RUNS):
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MOST_RUNS))
+    if not (is_number and 1 <= int(text) <= MOST_RUNS):
         raise HTTPException(400, f"limit must be 1..{MOST_RUNS}")
     return int(text)
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agents.workspace import Workspace
-from steps.contract.diagnostics import FOLDER, HISTORY
+from steps.contract.diagnostics import FOLDER, HISTORY, is_earlier_attempt
 
 MOST = 200
 # A page takes a second to make and holds some megabytes.
@@ -124,7 +124,9 @@ def report_makers(workspace: Workspace, now: Callable[[], datetime]) -> Makers:
 
 
 def _is_run_id(text: str) -> bool:
-    return len(text) <= _LONGEST_ID and _RUN_ID.fullmatch(text) is not None
+    if len(text) > _LONGEST_ID or is_earlier_attempt(text):
+        return False
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -71,16 +71,19 @@ def copy_results(
     if not orders:
         return ()
     source = Path(orders[0].diagnostics)
-    if not source.is_file():
-        missing = f"run {run_id} has left no {workspace.shown(source)}"
+    try:
+        missing = "" if source.is_file() else f"run {run_id} has left no {workspace.shown(source)}"
+    except OSError as fault:
+        missing = f"{workspace.shown(source)} cannot be looked at: {fault.strerror or fault}"
+    if missing:
         return tuple(_failed(order, missing) for order in orders)
     give_up_at = time.monotonic() + limit_s
     outcomes: list[Copied] = []
     with contextlib.ExitStack() as stack:
         begun: list[_Copying] = []
         for order in orders:
-            said = stack.enter_context(tempfile.TemporaryFile())
             try:
+                said = stack.enter_context(tempfile.TemporaryFile())
                 process = _start(order, workspace.root, environ, said)
             except OSError as fault:
                 outcomes.append(_failed(order, f"it cannot be started: {fault}"))

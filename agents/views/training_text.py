@@ -18,6 +18,7 @@ from agents.reports.training.words import (
     scores_of,
     tie_or_better,
     trial_counts,
+    trials_by_state,
     verdict_words,
 )
 from agents.views.family_scores import error_text, families_result
@@ -125,16 +126,17 @@ def _show(
 
 def _as_result(diagnostics: TrainingDiagnostics) -> StepResult:
     """The scores in the form in which a run's end shows them."""
+    counts = {name: trials_by_state(family) for name, family in ordered(diagnostics)}
     families = {
         name: FamilyResult(
             status=family.status,
             severity=family.severity,
             cv=family.cv,
             holdout=family.holdout,
-            trials_complete=_count(family, "complete"),
-            trials_pruned=_count(family, "pruned"),
-            trials_failed=_count(family, "failed"),
-            training_s=sum(trial.duration_s for trial in family.trials),
+            trials_complete=counts[name]["complete"],
+            trials_pruned=counts[name]["pruned"],
+            trials_failed=counts[name]["failed"],
+            training_s=family.seconds.get("search", sum(t.duration_s for t in family.trials)),
             error=family.error,
         )
         for name, family in ordered(diagnostics)
@@ -149,10 +151,6 @@ def _as_result(diagnostics: TrainingDiagnostics) -> StepResult:
         families=families,
         winner=diagnostics.winner,
     )
-
-
-def _count(family: FamilyDiagnostics, state: str) -> int:
-    return sum(trial.state == state for trial in family.trials)
 
 
 def _not_known(diagnostics: TrainingDiagnostics) -> list[str]:

@@ -41,9 +41,13 @@ class Curve(_Observation):
 
 
 class TrialCurves(_Observation):
-    """The curves of one trial, one a fold, in the order of its folds."""
+    """The curves of one trial, one a fold, in the order of its folds.
+
+    absent: sentences that say which folds have none, and why.
+    """
 
     curves: tuple[Curve, ...]
+    absent: tuple[str, ...] = ()
 
 
 class Importance(_Observation):
@@ -81,7 +85,8 @@ class LayerHealth(_Observation):
 
     Gradient norm: Euclidean, of the loss over the layer's weights, on the probe rows. Activations:
     after the nonlinearity. dead_pct: units whose output is the same on every probe row; None for
-    the output layer. weight_edges, weight_counts: a histogram of the weights at the end.
+    the output layer, and where all probe rows are alike. weight_edges, weight_counts: a histogram
+    of the weights at the end.
     """
 
     name: str
@@ -112,7 +117,8 @@ class NetworkHealth(_Observation):
 class FitObservations(_Observation):
     """Everything observed of a final fit. absent: what is not known, and why, in sentences.
 
-    seconds: wall time by phase (load, fit, predict, observe). peak_vram_mib: None on a CPU.
+    seconds: wall time by phase (load, fit, predict, observe). peak_vram_mib: None on a CPU,
+    and where the library does not tell it (xgboost, catboost).
     """
 
     schema_version: Literal[1] = 1

@@ -36,7 +36,7 @@ def thinned_curve(losses: Losses, *, fold: int | None, best_round: int) -> Curve
 class TrialLog:
     """The curves of one trial; without a path it asks for none and writes none.
 
-    What fails here is said on standard error, and the trial goes on without its curves.
+    What fails here is said in the file and on standard error, and the trial goes on without it.
     """
 
     def __init__(self, path: str | None, folds: tuple[int, ...]) -> None:
@@ -53,11 +53,13 @@ class TrialLog:
         """Keep the fold's curve."""
         if watch is None:
             return
-        self._absent += watch.absent
+        self._absent += [f"fold {fold}: {sentence}" for sentence in watch.absent]
         if watch.losses is not None:
             with noted(self._absent, f"the loss curve of fold {fold}"):
                 curve = thinned_curve(watch.losses, fold=fold, best_round=fitted.best_round)
                 self._curves[fold] = curve
+        elif not watch.absent:
+            self._absent.append(f"fold {fold}: the loss curve: its trainer has left none")
 
     def save(self) -> None:
         """Write what there is, in the order of the job's folds."""
@@ -65,7 +67,8 @@ class TrialLog:
             return
         with noted(self._absent, "the file of loss curves"):
             kept = tuple(self._curves[fold] for fold in self._folds if fold in self._curves)
-            save_text(Path(self._path), TrialCurves(curves=kept).model_dump_json())
+            found = TrialCurves(curves=kept, absent=tuple(self._absent))
+            save_text(Path(self._path), found.model_dump_json())
         for sentence in self._absent:
             print(f"not observed: {sentence}", file=sys.stderr)
 

@@ -110,7 +110,7 @@ def run_final_fit(job: FinalFit, trainer: Trainer) -> FitDone:
 
     Then take the model apart, where job.observations_path is given; duration_s is without that.
     """
-    with FitLog(job, trainer.device_name) as log:
+    with FitLog(job) as log:
         started = time.monotonic()
         with log.phase("load"):
             params = decode_params(job.family, job.params)

@@ -45,9 +45,8 @@ class FitLog:
     Use it as a context manager around the whole fit: one that fails leaves what was seen so far.
     """
 
-    def __init__(self, job: FinalFit, device_name: str) -> None:
+    def __init__(self, job: FinalFit) -> None:
         self._family = job.family
-        self._device_name = device_name
         self._path = None if job.observations_path is None else Path(job.observations_path)
         self._absent: list[str] = []
         self._seconds: dict[str, float] = {}
@@ -126,8 +125,6 @@ class FitLog:
         watch = self.watch
         if watch is None:
             watch = Watch()
-        elif self._device_name.startswith("cuda") and watch.peak_vram_mib is None:
-            self._absent.append("the peak of the GPU's memory: the library does not tell it")
         failed: list[str] = []
         with noted(failed, "the file of observations"):
             found = FitObservations(

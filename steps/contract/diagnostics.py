@@ -6,6 +6,7 @@ named in `absent`: an empty place never means healthy.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ FILE = "training_diagnostics.json"
 HISTORY = "history"
 # Of one family, beside its checkpoint.
 FAMILY_FILE = "diagnostics.json"
+_EARLIER = re.compile(r".+-attempt\d+")
 
 
 class Finding(Frozen):
@@ -93,8 +95,9 @@ class FamilyDiagnostics(Frozen):
     """What is known of one family.
 
     metrics: by the names of the policy's metric_bounds, and others. seconds: wall time by phase
-    (search, load, fit, predict, observe). parameter_importance: shares that sum to 1. absent:
-    sentences that say what is not known, and why.
+    (search, load, fit, predict, observe). trials: thinned in a long search; trials_complete,
+    trials_pruned, trials_failed count all of them. parameter_importance: shares that sum to 1.
+    absent: sentences that say what is not known, and why.
     """
 
     severity: Literal["ok", "warning", "critical"]
@@ -112,6 +115,9 @@ class FamilyDiagnostics(Frozen):
     network: NetworkHealth | None = None
     residuals: tuple[Residuals, ...] = ()
     trials: tuple[TrialRow, ...] = ()
+    trials_complete: int = 0
+    trials_pruned: int = 0
+    trials_failed: int = 0
     parameter_importance: dict[str, float] = Field(default_factory=dict)
     params: dict[str, Any] | None = None
     rounds: int | None = None
@@ -185,6 +191,16 @@ class TrainingDiagnostics(Frozen):
     table: TableFacts | None = None
     run: RunFacts | None = None
     notes: tuple[Note, ...] = ()
+
+
+def earlier_name(run_id: str, attempt: int) -> str:
+    """The name in the history, without .json, of an attempt that a later one has replaced."""
+    return f"{run_id}-attempt{attempt}"
+
+
+def is_earlier_attempt(name: str) -> bool:
+    """Whether a name in the history, without .json, is of such an attempt and not of a run."""
+    return _EARLIER.fullmatch(name) is not None
 
 
 class FamilyPart(Frozen):

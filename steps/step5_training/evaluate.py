@@ -19,13 +19,18 @@ MOST_RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 # Resamples x rows is kept under this, so that large tables take seconds, not minutes.
 CELLS = 40_000_000
 CHUNK = 32
+# With fewer, resamples are too few to spread: an interval of one unit has no width.
+LEAST_UNITS = 5
 # A sum of squares around the mean below this share of that around the group's mean is rounding.
 SMALLEST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """scores by family; r2_samples: bootstrap R2 by family, (n_resamples,), paired by resample."""
+    """scores by family; r2_samples: bootstrap R2 by family, (n_resamples,), paired by resample.
+
+    The samples say nothing where the scores have no interval.
+    """
 
     scores: dict[str, Scores]
     r2_samples: dict[str, Vector]
@@ -56,7 +61,7 @@ def evaluate(
     weights for every family. Spearman's is that of the weighted correlation of the full sample's
     ranks: ranks are not drawn anew in a resample, which for an interval makes no difference that
     its width would show. units: int (n_rows,), rows of one unit are drawn together; None: each row
-    alone.
+    alone. With under 5 units there is no interval: ci95 is None.
     """
     names = list(predictions)
     rows = np.concatenate(list(groups))
@@ -76,7 +81,7 @@ def evaluate(
     scores, r2_samples = {}, {}
     for i, name in enumerate(names):
         r2, rmse, mae, spearman = (
-            Estimate(value=float(value[0, i]), ci95=_interval(sample[:, i]))
+            Estimate(value=float(value[0, i]), ci95=_interval(sample[:, i], drawn))
             for value, sample in zip(point, samples, strict=True)
         )
         scores[name] = Scores(r2=r2, rmse=rmse, mae=mae, spearman=spearman)
@@ -143,6 +148,7 @@ def _metrics(sums: Vector, columns: _Columns) -> tuple[Vector, Vector, Vector, V
     with np.errstate(divide="ignore", invalid="ignore"):
         r2 = 1.0 - part("error2") / np.where(spread > 0, spread, np.nan)
     pooled = weight.sum(axis=1)
+    pooled = np.where(pooled > 0, pooled, np.nan)  # of few units a resample may draw none
     rmse = np.sqrt(part("error2").sum(axis=1) / pooled)
     mae = part("error").sum(axis=1) / pooled
     ranks = _spread(weight, part("rank"), part("rank2"))
@@ -168,6 +174,8 @@ def _mean_known(by_group: Vector) -> Vector:
     return mean
 
 
-def _interval(samples: Vector) -> tuple[float, float]:
+def _interval(samples: Vector, n_units: int) -> tuple[float, float] | None:
+    if n_units < LEAST_UNITS:
+        return None
     low, high = np.nanpercentile(samples, [2.5, 97.5])
     return float(low), float(high)

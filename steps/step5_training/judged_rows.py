@@ -13,18 +13,24 @@ from steps.tables import Table
 
 # With fewer rows left, the repeated ones are the table, not an accident in it.
 LEAST_SHARE = 0.3
-LEAST_ROWS = 20
+LEAST_ROWS, LEAST_PART = 20, 0.5
+# Of the different rows: no column of a coarse table has more values.
+COARSE_SHARE = 0.5
 # Of the rows whose features were seen in training: so many repeat the target too, if copied.
 COPIED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRows:
-    """Row numbers. left_out: how many rows of folds and holdout are not among them."""
+    """Row numbers. left_out: how many rows of folds and holdout are no witnesses.
+
+    too_few: the others say nothing; then folds and holdout are all rows, to be scored, not judged.
+    """
 
     folds: tuple[Rows, ...]
     holdout: Rows
     left_out: int
+    too_few: bool = False
 
 
 def dependent_rows(table: Table, split: Split) -> Rows | None:
@@ -56,8 +62,10 @@ def rows_to_judge(table: Table, splits: Splits) -> JudgedRows:
     A row that was copied is known to a model that was trained on the other copy: on noise it looks
     like signal. Left out are rows whose features all occur together among the rows that their
     model was trained on, if at least half of these repeat the target too. Where that leaves under
-    30 % of the rows, or under 20 in a part, or one value of the target, all rows stay: in a table
-    so coarse, rows are alike by chance.
+    30 % of the rows, or too few in a part (under 20 and under half of it, or one value of the
+    target), all rows stay if the table is so coarse that rows are alike by chance: no column has
+    more values than half of the different rows, and these do not occur each a multiple of 2, 3 ...
+    times, as in a table laid upon itself. Else the rows left are judged, or are too few.
     """
     folds = tuple(fold.val_rows for fold in splits.folds)
     everything = JudgedRows(folds, splits.holdout_rows, 0)
@@ -74,9 +82,24 @@ def rows_to_judge(table: Table, splits: Splits) -> JudgedRows:
         return everything
     kept = [rows[~part] for (rows, _), part in zip(parts, seen, strict=True)]
     n_rows = sum(len(rows) for rows, _ in parts)
-    if n_rows - n_seen < LEAST_SHARE * n_rows or not all(_is_scored(table, k) for k in kept):
+    scored = all(_is_scored(table, k, len(rows)) for k, (rows, _) in zip(kept, parts, strict=True))
+    few = n_rows - n_seen < LEAST_SHARE * n_rows or not scored
+    if few and _is_coarse(table, whole):
         return everything
+    if not scored:
+        return JudgedRows(folds, splits.holdout_rows, n_seen, too_few=True)
     return JudgedRows(tuple(kept[:-1]), kept[-1], n_seen)
+
+
+def _is_coarse(table: Table, whole: Rows) -> bool:
+    """Whether rows may be alike by chance. whole: codes of the rows, target and all."""
+    times = np.bincount(whole)
+    if np.gcd.reduce(times) > 1:
+        return False
+    most = COARSE_SHARE * len(times)
+    if len(np.unique(table.y)) > most:
+        return False
+    return all(len(np.unique(table.X[:, place])) <= most for place in range(table.n_features))
 
 
 def _occur(codes: Rows, rows: Rows, among: Rows) -> Rows:
@@ -86,8 +109,10 @@ def _occur(codes: Rows, rows: Rows, among: Rows) -> Rows:
     return occur
 
 
-def _is_scored(table: Table, rows: Rows) -> bool:
-    if len(rows) < LEAST_ROWS:
+def _is_scored(table: Table, rows: Rows, before: int) -> bool:
+    """Whether the rows that are left of so many can be judged."""
+    # A part that was small from the start is judged as small parts are.
+    if len(rows) < 2 or len(rows) < min(LEAST_ROWS, LEAST_PART * before):
         return False
     y = table.y[rows]
     return bool((y != y[0]).any())

@@ -75,9 +75,13 @@ def compare_families(
 def comparison_note(comparisons: Sequence[PairComparison]) -> Note:
     """Whether the winner is really better than the runner-up of cross-validation."""
     closest = comparisons[0]
-    low, high = closest.cv_r2.ci95 or (math.nan, math.nan)
+    if closest.cv_r2.ci95 is None:
+        lead = f"{closest.cv_r2.value:+.4f} in cross-validation (no interval: under 5 groups)"
+    else:
+        low, high = closest.cv_r2.ci95
+        lead = f"{low:+.4f} to {high:+.4f} in cross-validation (95 % interval)"
     evidence = (
-        f"their R2 differs by {low:+.4f} to {high:+.4f} in cross-validation (95 % interval) "
+        f"their R2 differs by {lead} "
         f"and by {closest.holdout_r2.value:+.4f} on the holdout (p {closest.p_value:.2g})"
     )
     if closest.verdict == "better":
@@ -132,13 +136,20 @@ def fisher(first: float, second: float) -> float:
 
 def _difference(evaluation: Evaluation, best: str, other: str) -> Estimate:
     value = evaluation.scores[best].r2.value - evaluation.scores[other].r2.value
+    if evaluation.scores[best].r2.ci95 is None:
+        return Estimate(value=value)
     samples = evaluation.r2_samples[best] - evaluation.r2_samples[other]
     low, high = np.nanpercentile(samples, [2.5, 97.5])
     return Estimate(value=value, ci95=(float(low), float(high)))
 
 
 def _bootstrap_p(evaluation: Evaluation, best: str, other: str) -> float:
-    """One-sided, from the normal approximation: that of a percentile has no tail to speak of."""
+    """One-sided, from the normal approximation: that of a percentile has no tail to speak of.
+
+    1 where there are too few units for an interval.
+    """
+    if evaluation.scores[best].r2.ci95 is None:
+        return 1.0
     lead = evaluation.scores[best].r2.value - evaluation.scores[other].r2.value
     spread = float(np.nanstd(evaluation.r2_samples[best] - evaluation.r2_samples[other]))
     return upper_tail(lead / spread) if spread > 0 else float(lead <= 0)

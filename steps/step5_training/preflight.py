@@ -11,8 +11,8 @@ import numpy as np
 
 from steps.contract import Note
 from steps.step5_training.folds import Split, Splits, rows_needed
-from steps.step5_training.leak_finding import exclude_text
 from steps.step5_training.leaks import LeakFinding, find_leaks, unchecked_pair_features
+from steps.step5_training.leaks.finding import exclude_text
 from steps.step5_training.repeats import repeated_rows
 from steps.tables import Table, TableError
 

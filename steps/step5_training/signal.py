@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from steps.contract import Estimate, Scores, Signal
-from steps.step5_training.leak_finding import LeakFinding, exclude_text
+from steps.step5_training.evaluate import LEAST_UNITS
+from steps.step5_training.leaks.finding import LeakFinding, exclude_text
 
 # Below this share of the variance a score is of no use, however surely it is above zero.
 SMALLEST_USEFUL_R2 = 0.001
@@ -21,7 +22,8 @@ class Evidence:
 
     cv, holdout: its scores on the rows that were judged. holdout_p: corrected for the families;
     cv_p: corrected for the hypotheses, see permutation. left_out: rows that were not judged,
-    because the model was trained on a row with the same features.
+    because the model was trained on a row with the same features. too_few: so many that what is
+    left says nothing; then scores and p-values are of all rows, and are no evidence.
     """
 
     cv: Scores
@@ -31,6 +33,7 @@ class Evidence:
     families: int
     hypotheses: int
     left_out: int = 0
+    too_few: bool = False
 
 
 def judge_signal(
@@ -38,12 +41,14 @@ def judge_signal(
 ) -> Signal:
     """The verdict on one family. excluded: features that the run was asked to leave out.
 
-    leaked: features that give the target away, or a holdout R2 over 0.999. none: either R2 is
+    leaked: features that give the target away, or a holdout R2 over 0.999. none: too few rows that
+    are not copies of trained ones (this goes before the score of the holdout); either R2 is
     under 0.001; or neither the holdout's permutation test nor the corrected test of the
     out-of-fold predictions rejects chance at 0.05; or the 95 % interval of R2 in cross-validation
     reaches zero, and not both tests reject: that doubt takes two witnesses. The holdout's own
     interval need not exclude zero: a small table has few rows there. strong: both R2 are at least
-    0.1, and both intervals are above zero.
+    0.1, and both intervals are above zero. A part without an interval (under 5 groups of rows)
+    counts as one that reaches zero.
     """
     p_value = evidence.holdout_p
     named = tuple(dict.fromkeys(name for leak in leaks for name in leak.features))
@@ -62,6 +67,9 @@ def judge_signal(
             exclude_features=asked,
             p_value=p_value,
         )
+    if evidence.too_few:
+        reasons = ["too few rows that are not copies of rows the models were trained on"]
+        return Signal(verdict="none", reasons=(*reasons, _left_out(evidence)), p_value=None)
     if evidence.holdout.r2.value > TOO_GOOD_R2:
         reason = f"a holdout R2 of {evidence.holdout.r2.value:.5f} is too good to be true"
         return Signal(verdict="leaked", reasons=(reason,), p_value=p_value)
@@ -89,7 +97,8 @@ def _failings(evidence: Evidence) -> list[str]:
     if not failings and min(p_values) > MOST_P:
         failings = [f"what is predicted may be chance: {_scored('cross-validation', evidence.cv)}"]
     if not failings and not _above_zero(evidence.cv.r2) and max(p_values) > MOST_P:
-        failings = [f"{_scored('cross-validation', evidence.cv)} reaches zero"]
+        reaches = " reaches zero" if evidence.cv.r2.ci95 else ", and one of the tests allows chance"
+        failings = [f"{_scored('cross-validation', evidence.cv)}{reaches}"]
     return failings
 
 
@@ -107,14 +116,21 @@ def _told(evidence: Evidence) -> list[str]:
         f"(corrected for {evidence.hypotheses} hypotheses)",
     ]
     if evidence.left_out:
-        said.append(
-            f"{evidence.left_out} rows were not judged: the models were trained on rows with the "
-            "same features"
-        )
+        said.append(_left_out(evidence))
     return said
+
+
+def _left_out(evidence: Evidence) -> str:
+    return (
+        f"{evidence.left_out} rows were not judged: the models were trained on rows with the "
+        "same features"
+    )
 
 
 def _scored(where: str, scores: Scores) -> str:
     interval = scores.r2.ci95
-    shown = f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+    if interval is None:
+        shown = f" (no interval: too few groups of rows, under {LEAST_UNITS})"
+    else:
+        shown = f" (95 % interval {interval[0]:.4f} to {interval[1]:.4f})"
     return f"R2 in {where} {scores.r2.value:.4f}{shown}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from gpu.params import Family
 from steps.contract import Awaiting, FamilyResult, Note, Signal, StepError
 from steps.step5_training.comparison import SWITCHED_OFF, TIME_IS_UP
 from steps.step5_training.judged import Judged
+from steps.step5_training.leaks.finding import exclude_text
 from steps.step5_training.study import FamilyStudy
 
 
@@ -153,8 +153,7 @@ def _first_next(
                 lines.append(f"the models that were in force until now are kept in {before}")
             return tuple(lines)
         case "leaked" if signal.exclude_features:
-            names = json.dumps(list(signal.exclude_features))
-            lines = [f'rerun without them: add "exclude_features": {names} to --params']
+            lines = [f"rerun without them: add {exclude_text(signal.exclude_features)} to --params"]
             if withheld:
                 lines.append("or set publish.leaked to true in watcher_policies.json")
             return tuple(lines)

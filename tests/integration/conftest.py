@@ -16,8 +16,10 @@ from tests_integration import Workspace, make_columns
 
 @pytest.fixture
 def workspace(tmp_path):
+    before = set(psutil.Process().children(recursive=True))
     yield Workspace(tmp_path)
-    assert [p.cmdline() for p in psutil.Process().children(recursive=True)] == []
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert [process.cmdline() for process in left] == []
 
 
 @pytest.fixture(scope="session")

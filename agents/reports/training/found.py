@@ -15,7 +15,14 @@ from pydantic import ValidationError
 from agents.errors import LedgerError, UsageError, WorkspaceError
 from agents.ledger import Ledger
 from agents.workspace import Workspace
-from steps.contract.diagnostics import FILE, FOLDER, HISTORY, SCHEMA_VERSION, TrainingDiagnostics
+from steps.contract.diagnostics import (
+    FILE,
+    FOLDER,
+    HISTORY,
+    SCHEMA_VERSION,
+    TrainingDiagnostics,
+    is_earlier_attempt,
+)
 from steps.policies import validation_message
 
 LAST = "last"
@@ -60,9 +67,13 @@ def find_diagnostics(workspace: Workspace, named: str, now: Callable[[], datetim
 
 
 def history(workspace: Workspace) -> dict[str, Path]:
-    """The diagnostics that are kept, by run."""
+    """The diagnostics that are kept, by run: of its last attempt."""
     folder = workspace.root / FOLDER / HISTORY
-    return {path.stem: path for path in sorted(folder.glob("*.json")) if path.is_file()}
+    return {
+        path.stem: path
+        for path in sorted(folder.glob("*.json"))
+        if path.is_file() and not is_earlier_attempt(path.stem)
+    }
 
 
 def read_diagnostics(path: Path, shown: str) -> TrainingDiagnostics:

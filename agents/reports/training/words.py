@@ -82,7 +82,8 @@ def estimate_text(estimate: Estimate, sign: str = "", least: int = 2) -> str:
     digits = max(3, least)
     if low_high is not None:
         half = abs(low_high[1] - low_high[0]) / 2
-        digits = min(4, max(least, math.ceil(-math.log10(half)))) if half > 0 else 4
+        # One without width supports no more digits than none at all.
+        digits = min(4, max(least, math.ceil(-math.log10(half)))) if half > 0 else digits
 
     def text(value: float) -> str:
         return "under -10" if value < -10 else f"{value:{sign}z.{digits}f}"
@@ -135,11 +136,25 @@ def memory_words(family: FamilyDiagnostics) -> str:
 
 def trial_counts(family: FamilyDiagnostics) -> str:
     """40, of which 3 pruned, 1 failed."""
-    if not family.trials:
+    counts = trials_by_state(family)
+    total = sum(counts.values())
+    if not total:
         return ""
-    ends = [(sum(t.state == s for t in family.trials), s) for s in ("pruned", "failed")]
-    rest = ", ".join(f"{count} {state}" for count, state in ends if count)
-    return f"{len(family.trials)} ({rest})" if rest else str(len(family.trials))
+    rest = ", ".join(f"{counts[end]} {end}" for end in ("pruned", "failed") if counts[end])
+    return f"{total} ({rest})" if rest else str(total)
+
+
+def trials_by_state(family: FamilyDiagnostics) -> dict[str, int]:
+    """How many trials were complete, pruned and failed: all, also those that are not shown."""
+    counts = {
+        "complete": family.trials_complete,
+        "pruned": family.trials_pruned,
+        "failed": family.trials_failed,
+    }
+    if any(counts.values()):
+        return counts
+    # A file of before they were counted.
+    return {state: sum(trial.state == state for trial in family.trials) for state in counts}
 
 
 def scores_of(family: FamilyDiagnostics) -> Scores | None:

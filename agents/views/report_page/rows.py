@@ -14,6 +14,7 @@ from agents.reports.training.words import (
     scores_of,
     time_words,
     trial_counts,
+    trials_by_state,
 )
 from agents.views.family_scores import error_text, r2_text
 from agents.views.report_page.inlined import compact
@@ -129,7 +130,10 @@ def _value(value: Any) -> str:
 def failure_rows(family: FamilyDiagnostics) -> tuple[Row, ...]:
     """Why trials failed, and how many."""
     failed = Counter(t.failure or "no reason kept" for t in family.trials if t.state == "failed")
-    return tuple((reason, str(count)) for reason, count in failed.most_common())
+    others = trials_by_state(family)["failed"] - failed.total()
+    rows = [(reason, str(count)) for reason, count in failed.most_common()]
+    rows += [("in trials that are not shown here", str(others))] if others > 0 else []
+    return tuple(rows)
 
 
 def table_rows(diagnostics: TrainingDiagnostics) -> list[Row]:

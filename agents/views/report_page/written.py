@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,6 @@ from steps.contract.diagnostics import FILE, FOLDER, HISTORY, TrainingDiagnostic
 from steps.files import write_text_atomic
 
 INDEX_PAGE = "index.html"
-_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +45,36 @@ def gather(workspace: Workspace, named: str, now: Callable[[], datetime]) -> Gat
 
 
 def write_page(workspace: Workspace, gathered: Gathered) -> Path:
-    """Write the page of what was gathered, and the index; returns the page."""
+    """Write the page of what was gathered, and the index; returns the page.
+
+    Each run keeps a page of its own; the last run's is the same file under a second name.
+    """
     found = gathered.found
     text = render_report(gathered.diagnostics, gathered.lineage, workspace.shown(found.path))
-    path = page_of(workspace, found)
+    folder = workspace.root / FOLDER
+    path = folder / HISTORY / f"{found.run_id}.html"
     write_text_atomic(path, text)
+    if found.is_last:
+        newest = (folder / FILE).with_suffix(".html")
+        _put_also(path, newest, text)
+        path = newest
     write_index(workspace)
     return path
-
-
-def page_of(workspace: Workspace, found: Found) -> Path:
-    """Where a run's page lies: the last run's has a name of its own."""
-    folder = workspace.root / FOLDER
-    if found.is_last:
-        return (folder / FILE).with_suffix(".html")
-    return folder / HISTORY / f"{found.run_id}.html"
 
 
 def write_index(workspace: Workspace) -> Path:
     """Write the index of all runs with diagnostics; returns it."""
     folder = workspace.root / FOLDER
-    newest = (folder / FILE).with_suffix(".html")
-    rows = [_row(folder, newest, run) for run in indexed_runs(workspace)]
+    rows = [_row(folder, run) for run in indexed_runs(workspace)]
     path = folder / INDEX_PAGE
     write_text_atomic(path, render_index(workspace.root.name, rows))
     return path
 
 
-def _row(folder: Path, newest: Path, run: IndexedRun) -> IndexRow:
+def _row(folder: Path, run: IndexedRun) -> IndexRow:
     link = ""
     if (folder / HISTORY / f"{run.run_id}.html").is_file():
         link = f"{HISTORY}/{quote(run.run_id, safe='')}.html"
-    if _is_page_of(newest, run.run_id):
-        link = newest.name
     return IndexRow(
         run_id=run.run_id,
         link=link,
@@ -92,11 +89,13 @@ def _row(folder: Path, newest: Path, run: IndexedRun) -> IndexRow:
     )
 
 
-def _is_page_of(page: Path, run_id: str) -> bool:
-    """Whether the last run's page is still this run's: it is replaced by that of the next."""
+def _put_also(page: Path, also: Path, text: str) -> None:
+    """Have a page under a second name too, without its megabytes where the disk knows links."""
+    temporary = also.with_name(f".{also.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with page.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+        temporary.hardlink_to(page)
+        temporary.replace(also)
     except OSError:
-        return False
-    return f'<meta name="watcher-run" content="{run_id}">'.encode() in head
+        write_text_atomic(also, text)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -96,8 +96,12 @@ class HealthProbe:
         of_layers = numbers[:, : len(units) * _NUMBERS].reshape(len(epochs), len(units), _NUMBERS)
         views = self._layout.views(self._weights.cpu())
         weights = [*(layer.weight for layer in views.hidden), views.end_weight]
+        # Of rows that are all alike every unit says the same, and may be as alive as can be.
+        alike = bool((self._X[:1] == self._X).all())
+        if alike:
+            self._absent.append(f"the dead units: all {len(self._X)} probe rows are alike")
         layers = [
-            _layer(i, len(units), n, of_layers[:, i], weights[i].double().numpy())
+            _layer(i, len(units), n, of_layers[:, i], weights[i].double().numpy(), alike)
             for i, n in enumerate(units)
         ]
         of_features = numbers[:, len(units) * _NUMBERS :].mean(axis=0)
@@ -165,8 +169,12 @@ def _layer(
     units: int,
     numbers: NDArray[np.float64],
     weights: NDArray[np.float64],
+    alike: bool,
 ) -> LayerHealth:
-    """numbers: (epochs, _NUMBERS). weights: of the last epoch that was watched."""
+    """numbers: (epochs, _NUMBERS). weights: of the last epoch that was watched.
+
+    alike: the probe rows are; which units are dead cannot be told then.
+    """
     gradient, weight, mean, sd, dead = (tuple(values) for values in numbers.T.tolist())
     counts, edges = np.histogram(weights, bins=WEIGHT_BINS)
     end = i == layers - 1
@@ -177,7 +185,7 @@ def _layer(
         weight_norm=weight,
         activation_mean=mean,
         activation_std=sd,
-        dead_pct=None if end else dead,
+        dead_pct=None if end or alike else dead,
         weight_edges=tuple(edges.tolist()),
         weight_counts=tuple(counts.tolist()),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from steps.contract.diagnostics import (
     RunFacts,
     TableFacts,
     TrainingDiagnostics,
+    earlier_name,
 )
 from steps.files import write_text_atomic
 from steps.step5_training.diagnosis.residuals import histogram, shown_decimals
@@ -111,10 +113,16 @@ def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_document(workspace: Path, document: TrainingDiagnostics) -> Path:
-    """Replace the diagnostics file and keep a copy by run; returns the file."""
+    """Replace the diagnostics file and keep a copy by run; returns the file.
+
+    What an earlier attempt of the run has left stays as history/<run id>-attemptN.json.
+    """
     text = compact_json(document)
     folder = workspace / FOLDER
-    write_text_atomic(folder / HISTORY / f"{document.run_id}.json", text)
+    copy = folder / HISTORY / f"{document.run_id}.json"
+    if document.run is not None:
+        _keep_earlier(copy, document.run.attempt)
+    write_text_atomic(copy, text)
     write_text_atomic(folder / FILE, text)
     return folder / FILE
 
@@ -140,6 +148,17 @@ def write_parts(
 def compact_json(document: BaseModel) -> str:
     """The document with its long lists on one line each, so that it is small and can be read."""
     return _written(document.model_dump(mode="json"), "") + "\n"
+
+
+def _keep_earlier(copy: Path, attempt: int) -> None:
+    """Give the copy of an attempt before this one a second name, as it is about to be replaced."""
+    try:
+        before = json.loads(copy.read_bytes())["run"]["attempt"]
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none that can be read
+        return
+    if isinstance(before, int) and before < attempt:
+        with contextlib.suppress(FileExistsError):
+            os.link(copy, copy.with_name(f"{earlier_name(copy.stem, before)}.json"))
 
 
 def _written(value: Any, indent: str) -> str:

@@ -108,6 +108,7 @@ def diagnose(
             error=result.error,
             cv=result.cv,
             holdout=result.holdout,
+            **_counts(result),
         )
     complete, best = result.status == "complete", study.best
     seen = read_observed(
@@ -138,6 +139,7 @@ def diagnose(
         network=seen.fit.network,
         residuals=_residuals(family, ground),
         trials=trial_rows(study.finished),
+        **_counts(result),
         parameter_importance=parameter_importance(study.finished, study.space),
         params=best.record if best else None,
         rounds=job.rounds if job else None,
@@ -185,6 +187,15 @@ def _ordered(findings: Sequence[Finding], family: Family, ground: Ground) -> tup
     """The worst first, each with what the policy's rules would change."""
     worst_first = sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.level))
     return with_changes(worst_first, family, ground.policy.retries.remedies, ground.settings)
+
+
+def _counts(result: FamilyResult) -> dict[str, int]:
+    """Of all trials: the rows of a long search are thinned."""
+    return {
+        "trials_complete": result.trials_complete,
+        "trials_pruned": result.trials_pruned,
+        "trials_failed": result.trials_failed,
+    }
 
 
 def _at_least_warning(severity: Severity) -> Severity:

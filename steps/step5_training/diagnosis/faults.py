@@ -20,6 +20,11 @@ _DIVERGED = {
     "meaning": "A loss that is not finite leaves no model: the steps were too large.",
     "remedy": "Lower max_learning_rate.",
 }
+# max_learning_rate is the network's alone.
+_TREES_DIVERGED = {
+    "meaning": "A loss that is not finite leaves no model.",
+    "remedy": "Look for extreme values in the target, and cap or scale them.",
+}
 _OUT_OF_MEMORY = {
     "meaning": "The family needs more memory than a device had free.",
     "remedy": "Train fewer at once (slots, n_concurrent_nn), or free some memory.",
@@ -75,9 +80,10 @@ def failure_kind(trial: Finished) -> str:
 def _diverged(
     study: FamilyStudy, fit: FitDone | TrainFailed | None, bounds: HighIsBad
 ) -> list[Finding]:
+    words = _DIVERGED if study.family == "neural_net" else _TREES_DIVERGED
     if isinstance(fit, TrainFailed) and fit.kind == "diverged":
         message = f"the final fit diverged: {fit.message}"
-        return [Finding(level="critical", code="diverged", message=message, **_DIVERGED)]
+        return [Finding(level="critical", code="diverged", message=message, **words)]
     count = count_kinds(study.finished)["diverged"]
     share = diverged_metrics(count, len(study.finished)).get("diverged_trial_pct", 0.0)
     passed = passed_bound(share, bounds) if count else None
@@ -101,7 +107,7 @@ def _diverged(
             metric="diverged_trial_pct",
             value=share,
             bound=bound,
-            **_DIVERGED,
+            **words,
         )
     ]
 

@@ -78,7 +78,8 @@ def network_metrics(network: NetworkHealth | None) -> dict[str, float]:
     where a whole layer is.
     nn_gradient_spread_ratio: largest / median of the features' first-layer gradients; features
     without any (constants) are left out.
-    nn_gradient_growth: largest total gradient norm of an epoch / that of the first epoch.
+    nn_gradient_growth: largest total gradient norm of an epoch / that of the first watched (0:
+    before training).
     nn_gradient_decay: median over epochs of output layer's / first layer's gradient norm, each
     divided by the square root of its number of weights.
     """

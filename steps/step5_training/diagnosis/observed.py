@@ -18,7 +18,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """curves: one a fold of the best trial. fit: of the final fit.
+    """curves: one a fold of the best trial, but for those that absent names. fit: of the final fit.
 
     absent: sentences that say what is not known, and why.
     """
@@ -48,9 +48,12 @@ def _curves(path: Path | None, folds: tuple[int, ...]) -> tuple[tuple[Curve, ...
     found = _read(TrialCurves, path)
     if isinstance(found, str):
         return (), [f"{what}: {found}"]
-    if tuple(curve.fold for curve in found.curves) != folds:
+    there = tuple(curve.fold for curve in found.curves)
+    # A fold may be without a curve where the worker says why.
+    wanted = tuple(fold for fold in folds if fold in there) if found.absent else folds
+    if there != wanted:
         return (), [f"{what}: {path.name} is of other folds"]
-    return found.curves, []
+    return found.curves, [f"of the best trial, {sentence}" for sentence in found.absent]
 
 
 def _fit(job: FinalFit | None, n_features: int) -> tuple[FitObservations, list[str]]:

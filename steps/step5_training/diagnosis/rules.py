@@ -50,7 +50,7 @@ RULES = (
     Rule(
         "nn_gradient_growth",
         "exploding_gradients",
-        "the gradient grew to {value} times that of the first epoch",
+        "the gradient grew to {value} times what it was before training",
         "Steps became too large to learn from, so the training was about to diverge.",
         "Lower max_learning_rate.",
     ),
@@ -97,7 +97,8 @@ RULES = (
     Rule(
         "fold_instability",
         "fold_instability",
-        "R2 varies over the folds by {value} times its mean",
+        "the standard deviation of R2 over the folds is {value} times its mean (or times 0.05, "
+        "where the mean is nearer to 0)",
         "How good the model is depends on which rows it meets.",
         "Use more rows, fewer folds (k_folds), or split group or time if rows belong together.",
         symptom=True,
@@ -180,6 +181,8 @@ def _weighed(
         return "warning", ""
     if standing.own is None:
         return "warning", "; a warning only, as there is no score to see its harm in"
+    if "leaked" in {standing.own, standing.best}:
+        return "warning", "; a warning only, as the target is leaked"
     if standing.own == "none":
         return "warning", "; a warning only, as no family finds a signal here"
     return "warning", f"; a warning only, as the family's verdict is {standing.own} all the same"

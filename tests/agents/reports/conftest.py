@@ -383,7 +383,7 @@ def diagnostics(kind: str, **changes: Any) -> TrainingDiagnostics:
     return made.model_copy(update=changes)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def made() -> Callable[..., TrainingDiagnostics]:
     """Diagnostics of a run: made("strong"), made("none"), made("leaked"), with fields changed."""
     return diagnostics
@@ -510,7 +510,7 @@ class Browser:
         return json.loads(line)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser for the whole session; the test is skipped where there is none."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

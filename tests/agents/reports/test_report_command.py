@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import webbrowser
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -158,13 +160,41 @@ def test_index_names_every_run_and_links_those_with_a_page(watcher, folder, kept
     watcher("--report", "20261121")
     text = (outputs / "index.html").read_text()
     assert '<a href="history/20261121-000000-aaaa.html">' in text
-    # The newest page is of the first run still: no link may call it another's.
-    assert '<a href="training_diagnostics.html">20261120-000000-aaaa</a>' in text
+    # It was the last run once, and keeps its page now that it is not.
+    assert '<a href="history/20261120-000000-aaaa.html">20261120-000000-aaaa</a>' in text
     assert "20261122-000000-bbbb</th>" in text
     assert "is damaged" in text
     assert text.index("20261122") < text.index("20261120") < text.index("20261119")
     for verdict in ("strong", "none", "leaked"):
         assert f'<span class="tone {verdict}">' in text
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_last_run_keeps_its_page_when_another_becomes_the_last(
+    watcher, folder, kept, made, page, monkeypatch, links
+):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    outputs = folder.root / "diagnostics_outputs"
+    runs = ("20261120-000000-aaaa", "20261121-000000-bbbb")
+    for run_id in runs:
+        kept(made("strong", run_id=run_id))
+        watcher("--report")
+        watcher("--report")
+        assert run_id in (outputs / "training_diagnostics.html").read_text()
+    for run_id in runs:
+        assert run_id in (outputs / "history" / f"{run_id}.html").read_text()
+    assert list(outputs.rglob(".*")) == []
+
+
+def test_earlier_attempt_of_a_run_is_no_run_of_its_own(watcher, folder, kept, made, page):
+    copy = kept(made("strong", run_id="20261120-000000-aaaa"))
+    copy.with_name(f"{copy.stem}-attempt1.json").write_text(copy.read_text())
+    assert watcher("--report", "20261120", "--json").document["run_id"] == copy.stem
+    assert "attempt1" not in (folder.root / "diagnostics_outputs" / "index.html").read_text()
 
 
 def test_index_reads_a_run_once(watcher, folder, kept, made, page, monkeypatch):

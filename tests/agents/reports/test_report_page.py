@@ -12,9 +12,11 @@ import pytest
 
 from agents.reports.explain import MadeFile
 from agents.reports.training.lineage import Lineage
+from agents.views.report_page.charts.search import history_chart
 from agents.views.report_page.index_page import IndexRow, render_index
 from agents.views.report_page.page import render_report
 from agents.views.report_page.palette import DARK
+from agents.views.report_page.rows import failure_rows
 from gpu.protocol.observations import Importance
 from steps.contract import Note
 from steps.contract.diagnostics import FamilyDiagnostics
@@ -316,6 +318,15 @@ def test_wide_table_and_long_search_stay_a_small_page(made):
     assert len(found.html.encode()) < 6_000_000
     bars = found.charts["f0-importances"]["data"][0]
     assert len(bars["y"]) == len(set(bars["y"])) == 20, "names cut short are still told apart"
+
+
+def test_trials_of_a_long_search_are_counted_whole_though_some_are_shown(made):
+    base = made("strong")
+    counted = base.families["catboost"].model_copy(update={"trials_complete": 5000})
+    chart = history_chart(made("strong", families={"catboost": counted}))
+    assert f"5000 trials, {len(counted.trials)} of them here." in json.dumps(chart, default=str)
+    counted = counted.model_copy(update={"trials_failed": 3})
+    assert failure_rows(counted)[-1] == ("in trials that are not shown here", "3")
 
 
 def test_scores_that_are_far_off_do_not_press_the_others_flat(made):

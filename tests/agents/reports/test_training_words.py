@@ -15,6 +15,7 @@ from agents.reports.training.words import (
     listed,
     ordered,
     tie_or_better,
+    trial_counts,
     verdict_words,
 )
 from steps.contract import Estimate, Note
@@ -91,11 +92,21 @@ def test_run_without_any_model_has_no_verdict(made):
         (0.99971, (0.99969, 0.99973), "0.9997 (0.9997 to 0.9997)"),
         (-1e30, (-2e30, 0.5), "under -10 (under -10 to 0.50)"),
         (0.5, None, "0.500"),
+        (1.0, (1.0, 1.0), "1.000 (1.000 to 1.000)"),
+        (0.0, (0.0, 0.0), "0.000 (0.000 to 0.000)"),
         (-0.0001, (-0.012, 0.013), "0.00 (-0.01 to 0.01)"),
     ],
 )
 def test_estimate_has_the_digits_that_its_interval_supports(value, ci95, text):
     assert estimate_text(Estimate(value=value, ci95=ci95)) == text
+
+
+def test_trials_that_are_not_shown_are_counted_too(made):
+    family = made("strong").families["catboost"]
+    counted = {"trials_complete": 2000, "trials_pruned": 300, "trials_failed": 4}
+    assert trial_counts(family.model_copy(update=counted)) == "2304 (300 pruned, 4 failed)"
+    # Of a file of before they were counted, those that are shown.
+    assert trial_counts(family).startswith(str(len(family.trials)))
 
 
 def test_winner_comes_first_then_the_best(made):

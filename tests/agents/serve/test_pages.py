@@ -206,7 +206,7 @@ def test_runs_are_listed_newest_first_with_the_way_to_older_ones(serve, site, di
 
 def test_limit_that_cannot_be_is_refused(serve):
     served = serve()
-    for limit in ("0", "-1", "x", "", "5001", "1" * 400, "²"):
+    for limit in ("0", "-1", "x", "", "5001", "1" * 400, "1" + "0" * 9, "00050", "²"):
         assert served.ask(f"/runs?limit={quote(limit)}").status == 400, limit
 
 
@@ -253,6 +253,15 @@ def test_no_address_opens_a_file_outside_the_diagnostics(serve, site, diagnostic
             assert answer.status == 404, path
             assert "the secret" not in answer.text, path
     assert "linked" not in served.ask("/reports").text
+
+
+def test_earlier_attempt_of_a_run_is_no_report_of_its_own(serve, diagnostics):
+    copy = diagnostics()
+    earlier = copy.with_name(f"{copy.stem}-attempt1.json")
+    earlier.write_text(copy.read_text())
+    served = serve()
+    assert served.ask(f"/reports/{earlier.stem}").status == 404
+    assert earlier.stem not in served.ask("/reports").text
 
 
 def test_report_is_served_in_a_sandbox(serve, site, diagnostics):

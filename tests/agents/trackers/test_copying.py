@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -104,6 +105,25 @@ def test_missing_library_is_told_with_what_installs_it(copy):
     assert [each.code for each in told] == ["not_tracked"] * 2
     assert "pip install 'watcher-pipeline[tensorboard]'" in told[0].message
     assert "pip install 'watcher-pipeline[mlflow]'" in told[1].message
+
+
+def test_disk_without_room_for_what_a_tracker_says_is_told(copy, monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("agents.trackers.copying.tempfile.TemporaryFile", full)
+    (told,) = copy(TENSORBOARD, {})
+    assert told.code == "not_tracked"
+    assert "No space left on device" in told.message
+
+
+def test_diagnostics_that_may_not_be_looked_at_are_told(copy, monkeypatch):
+    def refuse(_path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("agents.trackers.copying.Path.is_file", refuse)
+    (told,) = copy(TENSORBOARD, {})
+    assert told.message.endswith("cannot be looked at: Permission denied")
 
 
 def test_library_that_breaks_is_told_by_its_last_line(copy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from gpu.params import FAMILIES
 from gpu.protocol import PruneRule, TrainBatch, TrainFailed, TrialDone, encode
 from gpu.protocol.observations import CURVE_POINTS, TrialCurves
 from gpu.worker import curves
-from gpu.worker.curves import thinned_curve
+from gpu.worker.curves import TrialLog, thinned_curve
 from gpu.worker.serve import serve
 from gpu.worker.trainers import load_trainer
 from gpu.worker.trainers.base import Losses
@@ -131,8 +132,24 @@ def test_a_trial_whose_curves_cannot_be_kept_is_complete_without_them(
     monkeypatch.setattr(curves, "thinned_curve", refuse)
     (done,) = ask(family, train_trial(family, mixed_table, tmp_path / "out"))
     assert isinstance(done, TrialDone)
-    assert read(tmp_path / "out").curves == ()
+    found = read(tmp_path / "out")
+    assert found.curves == ()
+    assert found.absent[0] == "the loss curve of fold 0: MemoryError: no more"
     assert "not observed: the loss curve of fold 0: MemoryError: no more" in capsys.readouterr().err
+
+
+def test_a_fold_without_a_curve_is_told_and_the_others_are_kept(tmp_path):
+    log = TrialLog(str(tmp_path / "curves.json"), (0, 1, 2))
+    for fold in range(3):
+        watch = log.watch()
+        watch.losses = losses(2) if fold != 1 else None
+        if fold == 1:
+            watch.absent.append("the loss curve: KeyError: learn")
+        log.fold_fitted(fold, SimpleNamespace(best_round=2), watch)
+    log.save()
+    found = read(tmp_path)
+    assert [curve.fold for curve in found.curves] == [0, 2]
+    assert found.absent == ("fold 1: the loss curve: KeyError: learn",)
 
 
 def test_a_place_that_cannot_be_written_costs_the_curves_only(
@@ -149,4 +166,4 @@ def test_a_place_that_cannot_be_written_costs_the_curves_only(
 def test_a_file_of_curves_is_one_json_object(mixed_table, train_trial, tmp_path):
     ask("xgboost", train_trial("xgboost", mixed_table, tmp_path))
     raw = json.loads((tmp_path / "curves.json").read_text(encoding="utf-8"))
-    assert list(raw) == ["curves"]
+    assert list(raw) == ["curves", "absent"]

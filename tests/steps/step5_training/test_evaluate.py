@@ -104,6 +104,15 @@ def test_a_fold_with_one_prediction_has_no_ranks_to_speak_of():
     assert found["flat"].spearman.ci95 == (0.0, 0.0)
 
 
+def test_under_five_units_there_is_no_interval():
+    y, p = make(200)
+    for n_units, shown in ((1, False), (4, False), (5, True)):
+        units = np.arange(200) % n_units
+        scores = evaluate(y, {"a": p}, [np.arange(200)], 1, units).scores["a"]
+        assert (scores.r2.ci95 is not None) is shown
+        assert (scores.rmse.ci95 is not None) is shown
+
+
 def test_rows_that_are_drawn_together_widen_the_interval():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(20), 20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from steps.step5_training import evaluate as evaluation
 from steps.step5_training import permutation
 from steps.step5_training.evaluate import evaluate
 from steps.step5_training.folds import draw_folds
-from steps.step5_training.judge import judge_families
+from steps.step5_training.judge import judge, judge_families
+from steps.step5_training.judged_rows import dependent_rows, rows_to_judge
 from steps.step5_training.leaks import find_leaks
+from steps.step5_training.paired import compare_families
 from steps.step5_training.settings import Settings
 from steps.tables import Table, TableSchema
 
@@ -84,13 +87,14 @@ def verdict(table, *, fit=ridge, split="random", seed=0, hypotheses=60):
     final = np.full(table.n_rows, np.nan)
     final[splits.holdout_rows] = fit(X, y, splits.search_rows, penalty)[splits.holdout_rows]
     found, held = {"a": out_of_fold}, {"a": final}
+    rows = rows_to_judge(table, splits)
     signals = judge_families(
         table,
-        splits,
+        rows,
         found,
         held,
-        evaluate(y, found, folds, seed),
-        evaluate(y, held, [splits.holdout_rows], seed),
+        evaluate(y, found, rows.folds, seed, dependent_rows(table, split)),
+        evaluate(y, held, [rows.holdout], seed, dependent_rows(table, split)),
         find_leaks(table),
         hypotheses=hypotheses,
         settings=settings,
@@ -130,6 +134,29 @@ def test_noise_with_copied_rows_is_called_none_though_a_model_knows_them_by_hear
         assert verdict(table, fit=nearest, seed=seed) == "none"
 
 
+def test_noise_of_which_every_row_stands_there_three_times_is_called_none():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        table = table_of(
+            np.tile(rng.normal(size=(200, 4)), (3, 1)), np.tile(rng.normal(size=200), 3)
+        )
+        assert verdict(table, fit=nearest, seed=seed) == "none"
+
+
+def test_a_coarse_signal_of_which_every_row_is_alike_another_is_seen():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, size=(600, 3))
+    assert verdict(table_of(X, X.sum(axis=1) + rng.integers(0, 2, 600))) == "strong"
+
+
+def test_a_holdout_of_two_groups_makes_no_strong_verdict():
+    rng = np.random.default_rng(0)
+    X, y = signal(rng, 600, 0.6)
+    many, few = np.arange(600) % 60, np.arange(600) % 10
+    assert verdict(table_of(X, y, group=many), split="group") == "strong"
+    assert verdict(table_of(X, y, group=few), split="group") == "weak"
+
+
 @pytest.mark.parametrize(
     ("n", "r2", "verdicts", "tables", "least"),
     [
@@ -165,3 +192,56 @@ def test_a_leak_is_called_so_whatever_the_scores():
     group = rng.integers(0, 100, 600)
     mean = np.bincount(group, y, 100)[group] / np.bincount(group, minlength=100)[group]
     assert verdict(table_of(np.column_stack([X, mean]), y)) == "leaked"
+
+
+def judged_of(table, fits):
+    """As the step judges families without importances: diagnostics are off."""
+    splits = draw_folds(table.n_rows, split="random", n_folds=5, holdout_fraction=0.2, seed=0)
+    X, y = table.X.astype(np.float64), table.y
+    out_of_fold, holdout = {}, {}
+    for name, fit in fits.items():
+        out_of_fold[name] = np.full(table.n_rows, np.nan)
+        for fold in splits.folds:
+            out_of_fold[name][fold.val_rows] = fit(X, y, fold.train_rows, 1.0)[fold.val_rows]
+        holdout[name] = fit(X, y, splits.search_rows, 1.0)
+    study = SimpleNamespace(finished=(), confirmation=None)
+    studies = SimpleNamespace(
+        by_family=dict.fromkeys(fits, study), predictions=lambda *_: (out_of_fold, holdout)
+    )
+    comparison = SimpleNamespace(fits=dict.fromkeys(fits, (None, None)))
+    judged = judge(studies, comparison, table, splits, (), (), Settings(seed=0))
+    return judged, splits, holdout
+
+
+def test_a_family_that_knows_copies_by_heart_is_not_better_beyond_chance():
+    rng = np.random.default_rng(0)
+    X, y = signal(rng, 500, 0.3)
+    rows = rng.integers(0, 500, 700)
+    table = table_of(X[rows], y[rows])
+    judged, splits, holdout = judged_of(table, {"lightgbm": ridge, "xgboost": nearest})
+    assert judged.best == "xgboost"
+    evaluations = judged.cv, judged.holdout
+    [whole] = compare_families(
+        "xgboost", table.y, holdout, splits.holdout_rows, *evaluations, seed=0
+    )
+    assert whole.verdict == "better"
+    assert [found.verdict for found in judged.comparisons] == ["tie"]
+
+
+def test_copies_alone_crown_nobody_and_compare_nobody():
+    rng = np.random.default_rng(0)
+    table = table_of(np.tile(rng.normal(size=(200, 4)), (3, 1)), np.tile(rng.normal(size=200), 3))
+    judged, _, _ = judged_of(table, {"lightgbm": ridge, "xgboost": nearest})
+    assert judged.best == "xgboost"
+    assert judged.winner is None
+    assert judged.comparisons == ()
+    assert "too few rows that are not copies" in judged.signal.reasons[0]
+
+
+def test_a_leak_is_found_after_training_without_importances():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=600)
+    table = table_of(np.column_stack([rng.normal(size=600), y + 0.03 * rng.normal(size=600)]), y)
+    judged, _, _ = judged_of(table, {"lightgbm": ridge})
+    assert judged.signal.verdict == "leaked"
+    assert judged.signal.leaked_features == ("x1",)

@@ -94,6 +94,39 @@ def test_a_coarse_table_is_judged_whole():
     assert rows_to_judge(table_of(X, y), splits_of(600)).left_out == 0
 
 
+@pytest.mark.parametrize("levels", [None, 2])
+def test_a_table_laid_upon_itself_has_too_few_rows_to_judge(levels):
+    X, y = noise(200)
+    if levels is not None:
+        X, y = np.floor(X * levels), np.round(y)
+    splits = splits_of(600)
+    rows = rows_to_judge(table_of(np.tile(X, (3, 1)), np.tile(y, 3)), splits)
+    assert rows.too_few
+    assert rows.left_out > 400
+    assert rows.holdout is splits.holdout_rows
+
+
+def test_few_rows_that_are_no_copies_are_judged_where_they_are_enough():
+    """2,000 rows drawn from 700: a seventh is not seen in training, and that is no coarse table."""
+    X, y = noise(700)
+    drawn = np.random.default_rng(1).integers(0, 700, 2000)
+    rows = rows_to_judge(table_of(X[drawn], y[drawn]), splits_of(2000))
+    assert not rows.too_few
+    assert rows.left_out > 0.7 * 2000
+    assert len(rows.holdout) >= 20
+
+
+def test_one_copy_does_not_silence_a_small_table():
+    X, y = noise(60)
+    splits = splits_of(60)
+    X[splits.holdout_rows[0]], y[splits.holdout_rows[0]] = (
+        X[splits.search_rows[0]],
+        y[splits.search_rows[0]],
+    )
+    rows = rows_to_judge(table_of(X, y), splits)
+    assert (rows.too_few, rows.left_out) == (False, 1)
+
+
 def test_rows_depend_on_each_other_by_group_and_by_time():
     X, y = noise(1000)
     group = np.arange(1000) % 7

@@ -131,3 +131,12 @@ def test_fisher_makes_one_p_value_of_two():
     assert fisher(0.04, 0.2) == pytest.approx(as_small, rel=0.03)
     assert fisher(1.0, 1.0) == 1.0
     assert fisher(0.0, 0.3) == 0.0
+
+
+def test_under_five_units_a_lead_has_no_interval_and_is_a_tie():
+    y, predictions = families(0, {"a": 0.1, "b": 0.9})
+    [found] = compare(y, predictions, np.arange(len(y)) % 4)
+    assert found.cv_r2.ci95 is None
+    assert found.holdout_r2.ci95 is None
+    assert found.verdict == "tie"
+    assert "no interval" in comparison_note([found]).message

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from steps.contract import Estimate, Scores
 from steps.step5_training.ensemble import blend_weights, compare_blend
-from steps.step5_training.leak_finding import LeakFinding
+from steps.step5_training.leaks.finding import LeakFinding, exclude_text
 from steps.step5_training.signal import Evidence, judge_signal
 
 
@@ -122,3 +125,27 @@ def test_a_blend_of_useless_predictions_has_weights_still():
     y = np.arange(10.0)
     weights = blend_weights(y, {"a": -y, "b": -y}, np.arange(10))
     assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_without_an_interval_a_verdict_is_weak_at_most_and_says_why():
+    bare = scores(0.6).model_copy(update={"r2": Estimate(value=0.6)})
+    signal = judge_signal(evidence(scores(0.6), bare), ())
+    assert signal.verdict == "weak"
+    assert "too few groups" in "; ".join(signal.reasons)
+    doubted = judge_signal(evidence(bare, bare, holdout_p=0.2), ())
+    assert doubted.verdict == "none"
+    assert "too few groups" in doubted.reasons[0]
+
+
+def test_copies_alone_are_no_evidence_however_high_the_score():
+    seen = dataclasses.replace(evidence(scores(0.9), scores(0.9999)), left_out=590, too_few=True)
+    signal = judge_signal(seen, ())
+    assert signal.verdict == "none"
+    assert signal.p_value is None
+    assert "too few rows that are not copies" in signal.reasons[0]
+
+
+def test_names_to_exclude_are_told_as_json():
+    names = ['a "b"', "c\\d", "größe"]
+    assert json.loads("{" + exclude_text(names) + "}") == {"exclude_features": names}
+    assert "größe" in exclude_text(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from agents.reports.training.words import ordered
+from agents.reports.training.words import ordered, trials_by_state
 from agents.views.report_page.charts.figure import (
     Chart,
     Trace,
@@ -35,8 +35,9 @@ def history_chart(diagnostics: TrainingDiagnostics) -> Chart | None:
     for place, (name, family) in enumerate(families):
         traces += _history(name, family, family_colour(name, place), floor)
     best, family = families[0]
-    trials = sum(len(f.trials) for _, f in families)
-    summary = f"{trials} trials."
+    shown = sum(len(f.trials) for _, f in families)
+    trials = sum(sum(trials_by_state(f).values()) for _, f in families)
+    summary = f"{trials} trials." if trials <= shown else f"{trials} trials, {shown} of them here."
     found = [t for t in family.trials if t.score is not None]
     if found:
         champion = max(found, key=lambda t: t.score if t.score is not None else -math.inf)

@@ -159,6 +159,15 @@ def test_dead_units_are_counted():
     assert health.layers[1].dead_pct == (0.0,)
 
 
+def test_of_rows_that_are_all_alike_no_unit_is_called_dead():
+    rows = make_rows()
+    rows.X[:] = rows.X[0].clone()
+    network, architecture = weights_of((24, 12))
+    health, absent = seen_of(Layout(architecture).row(network), architecture, rows)
+    assert [layer.dead_pct for layer in health.layers] == [None] * 3
+    assert absent == ["the dead units: all 300 probe rows are alike"]
+
+
 def test_a_leaky_unit_that_always_leaks_is_not_dead():
     network, architecture = weights_of((24, 12), leaky=True)
     with torch.no_grad():

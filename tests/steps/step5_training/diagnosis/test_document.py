@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -15,8 +16,14 @@ from gpu.protocol.observations import (
     LayerHealth,
     NetworkHealth,
 )
-from steps.contract.diagnostics import FamilyDiagnostics, TrialRow
-from steps.step5_training.diagnosis.document import compact_json, without_secrets
+from steps.contract.diagnostics import (
+    FamilyDiagnostics,
+    RunFacts,
+    TrainingDiagnostics,
+    TrialRow,
+    is_earlier_attempt,
+)
+from steps.step5_training.diagnosis.document import compact_json, without_secrets, write_document
 from steps.step5_training.diagnosis.residuals import compare
 
 
@@ -37,6 +44,27 @@ def test_no_parameter_shows_a_password(url, shown):
         "study_storage": shown,
         "trials": 3,
     }
+
+
+def test_each_attempt_of_a_run_stays_and_the_last_has_the_runs_name(tmp_path):
+    def write(attempt):
+        run = RunFacts(
+            step=5, attempt=attempt, params={}, versions={}, devices=(), seconds={},
+            splits_fingerprint="",
+        )  # fmt: skip
+        document = TrainingDiagnostics(
+            run_id="r", created_at=datetime(2026, 11, 22, tzinfo=UTC), headline=str(attempt),
+            collected=True, winner=None, signal=None, families={}, run=run,
+        )  # fmt: skip
+        write_document(tmp_path, document)
+
+    for attempt in (1, 3, 3):
+        write(attempt)
+    history = tmp_path / "diagnostics_outputs" / "history"
+    found = {path.name: json.loads(path.read_bytes())["headline"] for path in history.iterdir()}
+    assert found == {"r.json": "3", "r-attempt1.json": "1"}
+    assert is_earlier_attempt("r-attempt1")
+    assert not is_earlier_attempt("r")
 
 
 def test_long_lists_stand_on_one_line_each_and_the_document_reads_back():

@@ -130,6 +130,17 @@ def test_everything_that_is_known_of_a_healthy_family_is_there(trained):
     assert found.metrics["train_r2"] < found.metrics["cv_r2"]
 
 
+@pytest.mark.parametrize("collected", [True, False])
+def test_trials_are_counted_in_the_search_and_not_in_the_rows_that_are_shown(trained, collected):
+    family, _, study, fit = trained()
+    result = FamilyResult(
+        status="complete", trials_complete=2000, trials_pruned=300, trials_failed=4
+    )
+    policy = {"training": {"diagnostics": collected}}
+    found = diagnose(family, result, study, fit, ground(policy), WELL)
+    assert (found.trials_complete, found.trials_pruned, found.trials_failed) == (2000, 300, 4)
+
+
 def test_a_network_whose_units_are_dead_is_critical_with_a_change_to_make(trained):
     found = diagnose(*trained("neural_net", dead_network(75.0)), ground(), WELL)
     assert found.severity == "critical"

@@ -46,6 +46,15 @@ def test_networks_that_all_diverged_are_a_critical_finding_with_the_numbers(worl
     assert "none was left" in notes[0].message
 
 
+@pytest.mark.parametrize(("family", "of_network"), [("neural_net", True), ("xgboost", False)])
+def test_only_the_network_is_told_to_lower_its_own_learning_rate(world, family, of_network):
+    study, fit = study_of(world, DIVERGED, family)
+    for outcome in (fit, DIVERGED):
+        (diverged,) = [f for f in findings(study, outcome) if f.code == "diverged"]
+        assert ("max_learning_rate" in diverged.remedy) is of_network
+        assert diverged.remedy
+
+
 def some_fail(world, outcome, count, r2=0.5):
     """A study of ten trials of which the first `count` fail, and the others score r2."""
     scheduler, studies, pool, *_ = world(families=("neural_net",))

@@ -113,6 +113,13 @@ def test_files_that_are_gone_damaged_or_of_something_else_are_absent(read, left,
     assert bool(found.curves) != bool(found.fit.importances)
 
 
+def test_a_fold_whose_curve_failed_costs_no_other_fold_its_own(read):
+    why = "fold 1: the loss curve: MemoryError"
+    found = read(curves=TrialCurves(curves=CURVES.curves[:1], absent=(why,)))
+    assert [curve.fold for curve in found.curves] == [0]
+    assert found.absent == (f"of the best trial, {why}",)
+
+
 def test_parts_that_are_of_another_table_are_not_taken(read):
     found = read(n_features=4)
     assert found.fit.importances == found.fit.attributions == ()

@@ -84,7 +84,8 @@ def test_a_symptom_is_critical_only_where_another_family_finds_a_signal(
     for standing, words in (
         (Standing("none", "none", True), "no family finds a signal"),
         (Standing("weak", "strong", True), "verdict is weak"),
-        (Standing("leaked", "leaked", True), "verdict is leaked"),
+        (Standing("leaked", "leaked", True), "as the target is leaked"),
+        (Standing("none", "leaked", True), "as the target is leaked"),
         (Standing(None, None, True), "no score to see its harm in"),
     ):
         (finding,) = judged(standing, **metrics)
@@ -103,6 +104,13 @@ def test_overfitting_that_keeps_three_quarters_of_its_r2_is_harmless():
     assert finding.level == "warning"
     (finding,) = judged(BLUNT, overfit_ratio=4.0, train_r2=0.8, cv_r2=0.61)
     assert finding.level == "critical"
+
+
+def test_sentences_name_what_the_numbers_were_compared_with():
+    (growth,) = judged(nn_gradient_growth=5000.0)
+    assert "times what it was before training" in growth.message
+    (unstable,) = judged(BLUNT, fold_instability=2.0)
+    assert "2 times its mean (or times 0.05, where the mean is nearer to 0)" in unstable.message
 
 
 def test_overfitting_of_a_model_that_has_learnt_nothing_is_not_called_harmless():

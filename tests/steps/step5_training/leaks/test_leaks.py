@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.signal_tables import TARGETS, encoded, honest, in_bins, planted
-from steps.step5_training.leak_groups import group_mean_leak
 from steps.step5_training.leaks import find_leaks
+from steps.step5_training.leaks.groups import group_mean_leak
 from steps.tables import Table, TableOptions, TableSchema, read_table
 
 N = 3000

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from steps.step5_training.correlation import mean_ranks, pearson
-from steps.step5_training.leak_finding import Floats, LeakFinding
-from steps.step5_training.leak_shapes import (
+from steps.step5_training.leaks.finding import Floats, LeakFinding
+from steps.step5_training.leaks.shapes import (
     TRIMMED_SHARE,
     beside,
     holds_without_extremes,

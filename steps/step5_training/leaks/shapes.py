@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steps.step5_training.correlation import pearson
-from steps.step5_training.leak_finding import Floats
+from steps.step5_training.leaks.finding import Floats
 
 Formula = Literal["product", "ratio", "smaller", "larger", "distance"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steps.step5_training.correlation import pearson
-from steps.step5_training.leak_finding import Floats, LeakFinding
+from steps.step5_training.leaks.finding import Floats, LeakFinding
 
 # The chance that one rule accuses one honest column.
 _FALSE_ALARM = 1e-9

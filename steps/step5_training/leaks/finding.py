@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -74,5 +75,5 @@ class LeakFinding:
 
 
 def exclude_text(names: Sequence[str]) -> str:
-    """What to type to leave features out."""
-    return '"exclude_features": [' + ", ".join(f'"{name}"' for name in names) + "]"
+    """What to type to leave features out, as JSON."""
+    return '"exclude_features": ' + json.dumps(list(names), ensure_ascii=False)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from steps.step5_training.correlation import pearson
-from steps.step5_training.leak_columns import MIN_ROWS, MIN_SHARE, enough
-from steps.step5_training.leak_finding import Floats, LeakFinding
-from steps.step5_training.leak_shapes import FORMULAS, Formula, holds_without_extremes
+from steps.step5_training.leaks.columns import MIN_ROWS, MIN_SHARE, enough
+from steps.step5_training.leaks.finding import Floats, LeakFinding
+from steps.step5_training.leaks.shapes import FORMULAS, Formula, holds_without_extremes
 
 # The most features whose pairs are looked at.
 PAIR_FEATURES = 500

@@ -1,8 +1,8 @@
 """Find features that give the target away before anything is trained: alone, or two together.
 
 What is looked for is equality up to noise, not a good predictor: what passes a rule here was made
-from the target, or the target from it. Each rule stands with its threshold in leak_columns,
-leak_groups and leak_pairs.
+from the target, or the target from it. Each rule stands with its threshold in columns, groups and
+pairs; reconstruction looks once more when a model has been trained.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from steps.step5_training.leak_columns import categorical_leak, numeric_leak
-from steps.step5_training.leak_finding import Floats, LeakFinding
-from steps.step5_training.leak_groups import group_mean_leak, may_be_group_mean
-from steps.step5_training.leak_pairs import PAIR_FEATURES, formula_leaks, sum_leaks
+from steps.step5_training.leaks.columns import categorical_leak, numeric_leak
+from steps.step5_training.leaks.finding import Floats, LeakFinding
+from steps.step5_training.leaks.groups import group_mean_leak, may_be_group_mean
+from steps.step5_training.leaks.pairs import PAIR_FEATURES, formula_leaks, sum_leaks
 from steps.tables import Table
 
 __all__ = ["LeakFinding", "find_leaks", "leak_sample", "unchecked_pair_features"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpu.protocol.observations import Importance
-from steps.step5_training.reconstruction import concentrated, leaks_of_model
+from steps.step5_training.leaks.reconstruction import concentrated, leaks_of_model
 from steps.tables import Table, TableSchema
 
 N = 2000
@@ -71,16 +71,48 @@ def test_features_that_give_the_target_back_are_named(features, values, named, h
 
 
 def test_an_honest_cause_with_all_the_importance_is_no_leak():
-    cause = table_of(Y + 0.13 * Y.std() * NOISE, {"a": Y, "z": NOISE})
+    cause = table_of(Y + 0.13 * Y.std() * NOISE, {"a": Y, "z": OTHER})
     assert leaks_of_model(cause, gain(99.5, 0.5), 0.98) == ()
     law = table_of(Y * OTHER * (1 + 0.01 * NOISE), {"a": Y, "b": OTHER, "z": NOISE})
     assert leaks_of_model(law, gain(60, 39, 1), 0.98) == ()
 
 
 @pytest.mark.parametrize(("values", "r2"), [((50.0, 30.0, 20.0), 0.97), ((99.0, 1.0, 0.0), 0.9)])
-def test_without_concentration_or_a_high_score_nothing_is_looked_at(values, r2):
-    table = table_of(Y, {"a": Y, "b": NOISE, "c": OTHER})
+def test_honest_features_or_a_low_score_accuse_nobody(values, r2):
+    first = Y if r2 < 0.95 else Y + 0.13 * Y.std() * NOISE
+    table = table_of(Y, {"a": first, "b": OTHER, "c": OTHER**2})
     assert leaks_of_model(table, gain(*values), r2) == ()
+
+
+@pytest.mark.parametrize(
+    ("features", "named", "how"),
+    [
+        ({"z": NOISE, "o": OTHER, "a": np.log(Y) + 0.01 * NOISE}, ("a",), "function"),
+        ({"z": NOISE, "a": OTHER, "b": Y / OTHER}, ("a", "b"), "product"),
+        ({"z": OTHER, "a": NOISE, "b": Y - NOISE}, ("a", "b"), "pair"),
+    ],
+)
+def test_leaks_are_found_though_no_importances_were_observed(features, named, how):
+    [finding] = leaks_of_model(table_of(Y, features), (), 0.97)
+    assert (finding.features, finding.how) == (named, how)
+    assert leaks_of_model(table_of(Y, features), (), 0.9) == ()
+
+
+def test_features_that_were_found_before_are_not_looked_at_again():
+    table = table_of(Y, {"a": Y, "z": NOISE})
+    assert leaks_of_model(table, (), 0.97, known={"a"}) == ()
+
+
+def test_copied_rows_make_no_leak_of_a_column_with_a_value_for_each():
+    table = table_of(np.tile(Y, 3), {"z": np.tile(NOISE, 3), "o": np.tile(OTHER, 3)})
+    assert leaks_of_model(table, (), 0.97) == ()
+    assert leaks_of_model(table, gain(99, 1), 0.97) == ()
+
+
+def test_a_leak_among_many_features_is_found():
+    many = {f"x{i}": RNG.normal(size=N) for i in range(60)}
+    [finding] = leaks_of_model(table_of(Y, {**many, "a": OTHER, "b": Y - OTHER}), (), 0.97)
+    assert set(finding.features) == {"a", "b"}
 
 
 def test_a_score_too_good_to_be_true_names_what_the_model_rests_on():
@@ -97,3 +129,8 @@ def test_missing_values_are_left_out():
     assert finding.features == ("a",)
     nothing = table_of(Y, {"a": np.full(N, np.nan), "z": NOISE})
     assert leaks_of_model(nothing, gain(99, 1), 0.97) == ()
+
+
+def test_feature_that_shares_the_work_is_not_accused():
+    lagged = {"z": NOISE, "o": OTHER, "a": np.log(Y) + 0.01 * NOISE}
+    assert leaks_of_model(table_of(Y, lagged), gain(40, 30, 30), 0.97) == ()
