@@ -230,7 +230,8 @@ def test_a_model_that_cannot_learn_anything_is_watched_all_the_same(trainer, par
     split.X_train[:] = 1.0
     watch = Watch(health=True)
     fitted = trainer.fit(split, params, seed=5, rounds=None, watch=watch)
-    assert watch.absent == []
+    alike = ["the dead units: all 400 probe rows are alike"] if family == "neural_net" else []
+    assert watch.absent == alike
     assert 1 <= len(watch.losses.train) == len(watch.losses.validation)
     for importance in fitted.importances(split.X_train[:50]):
         assert importance.values == (0.0,) * 4
