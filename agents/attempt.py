@@ -104,6 +104,7 @@ def make_attempt(
         step=spec.step,
         attempt=spec.attempt,
         params={parameter.name: parameter.value for parameter in spec.parameters},
+        given=tuple(p.name for p in spec.parameters if p.origin not in {"manifest", "default"}),
         inputs=spec.inputs,
         workspace=str(workspace.root),
         policy_path=str(policy_path),

@@ -43,12 +43,14 @@ class StepRequest(Frozen):
     """One attempt at one step. Paths are absolute; params are complete and inside their bounds.
 
     policy: the policy that the watcher has in force, for a step that meets a half-saved file.
+    given: the parameters that a person or a retry has set; the others are as the manifest has them.
     """
 
     run_id: str
     step: int
     attempt: Annotated[int, Field(ge=1)]
     params: dict[str, Any]
+    given: tuple[str, ...] = ()
     inputs: dict[str, str]
     workspace: str
     policy_path: str

@@ -18,6 +18,7 @@ from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
 from steps.policies import LivePolicy
+from steps.step5_training.capacity import with_capacity
 from steps.step5_training.comparison import Comparison, Orders
 from steps.step5_training.final_fit import Places
 from steps.step5_training.folds import Splits, draw_folds
@@ -62,7 +63,8 @@ def run(request: StepRequest) -> StepResult:
     for left in out_dir.parents[1].glob("*/*/scratch"):
         shutil.rmtree(left)  # of a run that was killed: one watcher works here at a time
     try:
-        settings = read_settings(request.params)
+        params, capacity = with_capacity(request)
+        settings = read_settings(params)
         phases.begin("reading the table")
         prepared = _prepare(settings, request, out_dir)
         phases.begin("opening the studies")
@@ -101,7 +103,7 @@ def run(request: StepRequest) -> StepResult:
             prepared.table,
             prepared.splits,
             prepared.leaks,
-            (*prepared.notes, *placement_notes(placement.notes)),
+            (*capacity, *prepared.notes, *placement_notes(placement.notes)),
             settings,
         )
         phases.begin("publishing")

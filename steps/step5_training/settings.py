@@ -24,6 +24,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     survivors: str | None = None
+    engine_config: str | None = None
     target: str | None = None
     compare_models: bool = True
     model_type: Family = "lightgbm"

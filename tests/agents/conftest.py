@@ -16,6 +16,13 @@ import pytest
 from agents.cli import main
 
 HERE = Path(__file__).resolve().parent
+# Test modules are not packages; what they share lies beside them.
+sys.path.insert(0, str(HERE))
+
+from tests_browser import browser, chromium  # noqa: E402
+
+__all__ = ["browser", "chromium"]
+
 ROOT = HERE.parents[1]
 PACKAGES = ("steps", "fake_steps")
 

@@ -1,5 +1,6 @@
 """Whole runs in this process, with fake steps."""
 
+import json
 import sqlite3
 import time
 from pathlib import Path
@@ -16,6 +17,13 @@ def test_complete_step_ends_with_code_0_and_its_result(act, folder):
     assert step["outcome"] == "complete"
     assert step["result"]["winner"] == "catboost"
     assert (folder.attempts[0] / "log.txt").read_text() == "acting complete\n"
+
+
+def test_a_step_is_told_which_parameters_somebody_gave(act, folder):
+    act("complete")
+    request = json.loads((folder.attempts[0] / "request.json").read_text())
+    assert request["given"] == ["act"]
+    assert {"trials", "rate", "table"} < set(request["params"])
 
 
 def test_result_screen_names_verdict_winner_failure_and_files(watcher):

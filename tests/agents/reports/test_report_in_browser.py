@@ -34,61 +34,59 @@ def pages(tmp_path_factory, made):
             found = found.model_copy(update={"table": table, "signal": signal})
         path = folder / f"{kind}.html"
         path.write_text(render_report(found, Lineage("the ledger is gone"), "x.json"))
-        return path
+        return path.as_uri()
 
     return render
 
 
 def test_page_on_a_phone_draws_all_that_is_open_and_does_not_scroll_sideways(browser, pages):
     browser.open(pages("strong"), width=360, height=780)
-    browser.wait(DONE)
-    assert browser.complaints() == []
-    assert browser.evaluate("document.documentElement.scrollWidth") == 360
-    drawn = browser.evaluate(DRAWN)
-    assert 8 < drawn < browser.evaluate(PLOTS), "charts in closed sections wait"
+    browser.until(DONE)
+    assert browser.complaints == []
+    assert browser.value("document.documentElement.scrollWidth") == 360
+    drawn = browser.value(DRAWN)
+    assert 8 < drawn < browser.value(PLOTS), "charts in closed sections wait"
     # No table is cut off: what is wider than the page scrolls in its own box.
-    assert browser.evaluate(
-        "[...document.querySelectorAll('table')].every(t => t.closest('.wide'))"
-    )
-    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    browser.wait(f"{DRAWN} === {PLOTS}")
-    assert browser.evaluate("document.documentElement.scrollWidth") == 360
-    assert browser.complaints() == []
+    assert browser.value("[...document.querySelectorAll('table')].every(t => t.closest('.wide'))")
+    browser.value("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.until(f"{DRAWN} === {PLOTS}")
+    assert browser.value("document.documentElement.scrollWidth") == 360
+    assert browser.complaints == []
 
 
 def test_charts_follow_the_screen_from_light_to_dark_and_print_light(browser, pages):
     ink = "getComputedStyle(document.querySelector('#scores .ytick text')).fill"
     browser.open(pages("leaked"), scheme="light")
-    browser.wait(DONE)
-    light = browser.evaluate(ink)
+    browser.until(DONE)
+    light = browser.value(ink)
     browser.scheme("dark")
-    browser.wait(f"{ink} !== '{light}'")
-    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 23, 28)"
+    browser.until(f"{ink} !== '{light}'")
+    assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(19, 23, 28)"
 
     closed = "document.querySelectorAll('details:not([open])').length"
-    before = browser.evaluate(closed)
-    browser.evaluate(
+    before = browser.value(closed)
+    browser.value(
         f"addEventListener('beforeprint', () => {{ window.printed = [{DRAWN}, {closed}, {ink}]; }})"
     )
     browser.call("Page.printToPDF", printBackground=True)
-    drawn, still_closed, printed_ink = browser.evaluate("window.printed")
-    assert (drawn, still_closed) == (browser.evaluate(PLOTS), 0)
+    drawn, still_closed, printed_ink = browser.value("window.printed")
+    assert (drawn, still_closed) == (browser.value(PLOTS), 0)
     assert printed_ink == light
-    assert browser.evaluate(closed) == before, "the screen is as it was"
-    browser.wait(f"{ink} !== '{light}'")
-    assert browser.complaints() == []
+    assert browser.value(closed) == before, "the screen is as it was"
+    browser.until(f"{ink} !== '{light}'")
+    assert browser.complaints == []
 
 
 def test_hostile_names_do_nothing_in_a_browser_and_the_command_can_be_copied(browser, pages):
     browser.open(pages("hostile"))
-    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    browser.wait(f"{DRAWN} === {PLOTS}")
-    assert browser.evaluate("window.hit") is None
-    assert browser.evaluate("document.images.length") == 0
-    assert browser.evaluate("document.querySelectorAll('.plot a, .plot [onerror]').length") == 0
-    shown = browser.evaluate("document.querySelector('#f0-importances .ytick text').textContent")
-    assert browser.evaluate("document.querySelector('#f0-importances').textContent").count("</scr")
+    browser.value("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.until(f"{DRAWN} === {PLOTS}")
+    assert browser.value("window.hit") is None
+    assert browser.value("document.images.length") == 0
+    assert browser.value("document.querySelectorAll('.plot a, .plot [onerror]').length") == 0
+    shown = browser.value("document.querySelector('#f0-importances .ytick text').textContent")
+    assert browser.value("document.querySelector('#f0-importances').textContent").count("</scr")
     assert shown
-    browser.evaluate("document.querySelector('.copy').click()")
-    browser.wait("document.querySelector('.copy').textContent !== 'Copy'")
-    assert browser.complaints() == []
+    browser.value("document.querySelector('.copy').click()")
+    browser.until("document.querySelector('.copy').textContent !== 'Copy'")
+    assert browser.complaints == []
