@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.answer import Answer
-from agents.commands import looking, reporting, running, serving, steering
+from agents.commands import looking, reporting, running, serving, simulate, steering
 from agents.errors import WatcherError
 from agents.flags import help_text, parse_flags
 from agents.manifests import STEP_PACKAGES
@@ -42,6 +42,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Sequence[str]], Answer]] = {
     "skip_clear": steering.skip_clear,
     "init": steering.init,
     "serve": serving.serve,
+    "simulate": simulate.simulate,
 }
 
 

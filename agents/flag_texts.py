@@ -34,6 +34,9 @@ examples:
   Score new rows with the winner:
     watcher --predict new_rows.csv --output predictions.csv
 
+  Make a draw history with a secret seed (--params as docs/draw-histories.md has them):
+    watcher --simulate history.json --params '{"generator": "java", "count": 600}'
+
 exit codes: 0 done; 1 a step failed; 2 usage, manifest or policy error; 10 halted or blocked by
 policy; 11 waiting for approval; 12 no detectable signal, prediction refused; 124 time limit;
 130 interrupted.

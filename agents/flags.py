@@ -28,17 +28,18 @@ _COMMANDS = (
     "skip_status",
     "skip_clear",
     "serve",
+    "simulate",
     "init",
 )
 # What goes with what, one or the other; a daemon is a --run-pipeline that comes again.
 _GOES_WITH = {
     "start_step": "run_pipeline",
     "end_step": "run_pipeline",
-    "params": "run_pipeline",
-    "params_file": "run_pipeline",
+    "params": "run_pipeline or simulate",
+    "params_file": "run_pipeline or simulate",
     "dry_run": "run_pipeline",
     "resume": "run_pipeline",
-    "force": "run_pipeline",
+    "force": "run_pipeline or simulate",
     "force_step": "run_pipeline",
     "output": "predict",
     "limit": "history",
@@ -194,6 +195,11 @@ def _parser() -> argparse.ArgumentParser:
         help="stay, and show what runs, runs, reports and studies in the browser; changes nothing",
     )
     what.add_argument(
+        "--simulate",
+        metavar="FILE",
+        help="make a draw history whose truth is known (--params: what to make)",
+    )
+    what.add_argument(
         "--init", metavar="DIR", type=_folder, help="lay out a workspace; keeps what is there"
     )
     run = parser.add_argument_group("with --run-pipeline")
@@ -218,7 +224,9 @@ def _parser() -> argparse.ArgumentParser:
         help="go on where a run was stopped (RUN: an id or its start; default: the last run)",
     )
     run.add_argument(
-        "--force", action="store_true", help="run every step, also what has not changed"
+        "--force",
+        action="store_true",
+        help="run every step, also what has not changed; with --simulate: replace FILE",
     )
     run.add_argument(
         "--force-step",
