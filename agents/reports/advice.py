@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Callable
 
+from agents.decide import TRAINING_STEP
 from agents.errors import UsageError
 from agents.manifests import Manifest
 from agents.reports.run_status import RunStatus
@@ -100,7 +101,7 @@ def _after_failure(run: RunStatus) -> tuple[str, ...]:
                 "the same line again, with the same input, would end the same way",
             )
         case "no_signal":
-            return (f"predictions are refused until a run finds a signal: {RUN_STEP_5}",)
+            return (f"predictions are refused until a run finds a signal; read {last.log_path}",)
         case "blocked":
             return (f"mend the policy first; {resume}",)
         case "out_of_memory":
@@ -121,7 +122,9 @@ def _first_steps(
         manifests = read_manifests()
     except UsageError as error:
         return (f"mend the manifest: {error}",)
-    candidates = [c for m in manifests for spec in m.inputs for c in spec.candidates]
+    training = [m for m in manifests if m.step == TRAINING_STEP]
+    tables_read = [spec for m in training for spec in m.inputs if spec.required]
+    candidates = [candidate for spec in tables_read for candidate in spec.candidates]
     if any((workspace.root / candidate).is_file() for candidate in candidates):
         return (f"train on the table that is here: {RUN_STEP_5}",)
     tables = [

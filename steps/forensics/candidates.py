@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
+from pydantic import TypeAdapter, ValidationError
 
 from steps.errors import StepRefused
 from steps.files import atomic_writer
 from steps.forensics.documents import CandidateRecord
+from steps.policies import validation_message
 from steps.prng.base import Words
 from steps.prng.generators import generator_named
 from steps.prng.law import Law
@@ -43,6 +45,8 @@ _SCHEMA = pa.schema(
         ("state", pa.list_(pa.uint64())),
     ]
 )
+
+_RECORDS = TypeAdapter(list[CandidateRecord])
 
 
 def proven(candidate: CandidateRecord) -> bool:
@@ -132,5 +136,7 @@ def read_survivors(path: Path) -> list[CandidateRecord]:
         raise StepRefused(
             "bad_input", f"{path}: wanted the columns {', '.join(_SCHEMA.names)}, got other ones"
         )
-    # Straight from this product's own writer: types are the schema's.
-    return [CandidateRecord.model_construct(**row) for row in table.to_pylist()]
+    try:
+        return _RECORDS.validate_python(table.to_pylist())
+    except ValidationError as error:
+        raise StepRefused("bad_input", f"{path}: {validation_message(error)}") from error

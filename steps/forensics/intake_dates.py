@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def texts_of(microseconds: Integers | None, rows: Integers) -> tuple[str | None,
     """Dates of these rows as ISO texts, with a time where any has one; None without dates."""
     if microseconds is None:
         return (None,) * rows.size
-    unit = "D"
+    unit: Literal["D", "s", "us"] = "D"
     if (microseconds % DAY_US).any():
         unit = "us" if (microseconds % _SECOND_US).any() else "s"
     distinct, places = np.unique(microseconds, return_inverse=True)

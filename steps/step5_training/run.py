@@ -36,6 +36,7 @@ from steps.step5_training.settings import Settings, SettingsError, read_settings
 from steps.step5_training.skip_registry import consult, registry_file
 from steps.step5_training.storage import StudyStorageError, open_storage
 from steps.step5_training.studies import Studies, open_studies
+from steps.step5_training.untrained import without_training
 from steps.step5_training.wording import placement_notes
 from steps.tables import Table, TableError, read_table
 
@@ -56,6 +57,8 @@ class Prepared:
 def run(request: StepRequest) -> StepResult:
     """Compare the families on one table; see docs/step5.md for the whole account."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if (untrained := without_training(request, _now())) is not None:
+        return untrained
     started = time.monotonic()
     progress = ProgressFile(request)
     phases = Phases(progress.phase)

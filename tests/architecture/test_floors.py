@@ -49,10 +49,11 @@ def test_imports_keep_to_the_floors(path):
             assert not starts(name, "agents"), f"{me} imports upward: {name}"
             if starts(name, "gpu"):
                 assert starts(name, "gpu.params", "gpu.protocol", "gpu.host"), f"{me}: {name}"
-            if starts(me, "steps.step5_training"):
-                others = [p.name for p in (ROOT / "steps").glob("step*_*") if p.is_dir()]
-                foreign = [f"steps.{o}" for o in others if not starts(me, f"steps.{o}")]
-                assert not starts(name, *foreign), f"{me} imports another step: {name}"
+            others = [p.name for p in (ROOT / "steps").glob("step*_*") if p.is_dir()]
+            foreign = [f"steps.{o}" for o in others if not starts(me, f"steps.{o}")]
+            assert not starts(name, *foreign), f"{me} imports another step: {name}"
+            if starts(me, "steps.prng"):
+                assert not starts(name, "steps.forensics"), f"{me} imports upward: {name}"
         if starts(me, "agents"):
             if starts(name, "steps") and name.count(".") >= 1 and not starts(name, SKIP_REGISTRY):
                 assert name.split(".")[1] in GROUND | {"__version__"}, f"{me} imports {name}"

@@ -29,8 +29,7 @@ from steps.prng.recovery.shown import Numbers, Shown, show
 BLOCK_SEEDS = 4096
 # Blocks between two questions whether to stop: 4 million seeds, milliseconds.
 _BLOCKS_AT_ONCE = 1024
-# numpy's way is slower and takes more memory a seed.
-_SLOW_BLOCKS_AT_ONCE = 16
+_SLOW_BLOCKS_AT_ONCE = 16  # by numpy: slower, and memory for each word of a state
 _ROOM = 1 << 17
 # What the counts of the kernels can hold.
 _MOST_OBSERVATIONS = 127
@@ -209,7 +208,8 @@ class _Plan:
         return self.blocks_per_pass * len(self.passes)
 
     def pieces(self, start_block: int) -> Iterator[_Piece]:
-        at_once = _BLOCKS_AT_ONCE if self.lanes is not None else _SLOW_BLOCKS_AT_ONCE
+        words = self.question.generator.state_words
+        at_once = _BLOCKS_AT_ONCE if self.lanes else max(1, _SLOW_BLOCKS_AT_ONCE // words)
         block = start_block
         while block < self.blocks:
             number, first = divmod(block, self.blocks_per_pass)

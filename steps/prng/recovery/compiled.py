@@ -14,10 +14,19 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba.core import types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 Operation = Callable[[np.uint32, np.uint32], np.uint32]
+
+
+# LLVM keeps to half of 512 bits on most processors that have vectors as wide: with all of them the
+# kernels here are a fifth faster. It goes for whatever numba compiles in this process: these.
+_config: Any = numba.config
+_host_features: Callable[[], str] = get_host_cpu_features
+if _config.CPU_FEATURES is None and "+avx512f" in _host_features().split(","):
+    _config.CPU_FEATURES = f"{_host_features()},-prefer-256-bit"
 
 
 def compiled(function: Kernel) -> Kernel:

@@ -73,9 +73,9 @@ class Search:
     """One search, whatever came of it.
 
     log_hypotheses: as in Found, of the whole search, also where it ended early on a find.
-    candidates: how many came so far that they were held against the whole history. best_score: of
-    the best of them, found or not; None where there was none. complete: False where the search was
-    told to stop before its end and has found nothing.
+    candidates: how many came so far that they were held against the whole history. best,
+    best_score: the best of them, found or not; None where there was none. complete: False where the
+    search was told to stop before its end and has found nothing.
     """
 
     generator: str
@@ -90,6 +90,7 @@ class Search:
     candidates: int
     best_score: float | None
     complete: bool = True
+    best: Found | None = None
 
 
 def match_gain(modulus: int, corruption: float) -> float:

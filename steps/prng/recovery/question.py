@@ -41,8 +41,9 @@ class Question:
     draws: int64 (n,) of 0..modulus - 1, in the order in which they were made; -1 where there was a
     draw that cannot be read. gaps: which constant gaps are possible. corruption: share of draws
     that something else has replaced, 0 <= c < 1. missing_rate: share of draws that the record lacks
-    at unknown places, 0 <= r < 1. alpha: chance of calling draws of no generator found.
-    should_stop: asked between pieces of work.
+    at unknown places, 0 <= r < 1. starts: in how many places of the history algebra begins, evenly
+    spread; None: as many as the missing draws ask for. alpha: chance of calling draws of no
+    generator found. should_stop: asked between pieces of work.
     """
 
     generator: Generator
@@ -52,6 +53,7 @@ class Question:
     gaps: Sequence[int] = (0,)
     corruption: float = 0.0
     missing_rate: float = 0.0
+    starts: int | None = None
     alpha: float = ALPHA
     should_stop: Callable[[], bool] = field(default=never, repr=False)
 
@@ -71,6 +73,8 @@ class Question:
         for name, rate in (("corruption", self.corruption), ("missing_rate", self.missing_rate)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name} must be at least 0 and under 1, got {rate}")
+        if self.starts is not None and self.starts < 1:
+            raise ValueError(f"starts must be at least 1, got {self.starts}")
 
     @property
     def outputs_per_draw(self) -> int:
@@ -186,6 +190,7 @@ class Judge:
             found=self.best if self.proven else None,
             candidates=self.candidates,
             best_score=None if self.best is None else self.best.score,
+            best=self.best,
             complete=complete or self.proven,
         )
 

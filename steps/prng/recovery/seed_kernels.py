@@ -24,6 +24,9 @@ from steps.prng.recovery.compiled import (
 
 # So many side by side that a block stays in the cache nearest to the processor.
 LANES = 1024
+# Blocks that are collected at once, and lanes that are looked at together then.
+_BLOCKS = 16
+_GROUP = 32
 
 Words = NDArray[np.uint64]
 Halves = NDArray[np.uint32]
@@ -62,7 +65,7 @@ class Work(NamedTuple):
 @compiled
 def java(work: Work) -> int:
     """constants: the scramble. moves: multiplier and addend from the seeded state on."""
-    own, out, hits = _lanes64(), _lanes32(), _counts()
+    own, out, counts = _lanes64(), _lanes32(), _counts()
     ahead = _ahead(work, work.constants[0] & _LANE)
     scramble = work.constants[0]
     total = 0
@@ -70,7 +73,7 @@ def java(work: Work) -> int:
         first = work.first + np.uint64(block)
         # Upper bits and lane of a seed add up, and so do their products.
         tabled = not work.pool.shape[0] and not first & _LANE
-        _reset(hits, work.floor)
+        hits = _cleared(counts, block, work.floor)
         for look in range(work.moves.shape[0]):
             factor, addend = work.moves[look, 0], work.moves[look, 1]
             if tabled:
@@ -84,18 +87,19 @@ def java(work: Work) -> int:
             for lane in range(LANES):
                 out[lane] = np.uint32((table[lane] + start) >> np.uint64(16))
             _tally32(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def pcg32(work: Work) -> int:
     """constants: the increment. moves: multiplier and addend from seed + increment."""
-    own, out, hits = _lanes64(), _lanes32(), _counts()
+    own, out, counts = _lanes64(), _lanes32(), _counts()
     ahead = _ahead(work, np.uint64(0))
     total = 0
     for block in range(0, work.size, LANES):
-        _reset(hits, work.floor)
+        hits = _cleared(counts, block, work.floor)
         for look in range(work.moves.shape[0]):
             factor, addend = work.moves[look, 0], work.moves[look, 1]
             table = ahead[look]
@@ -112,14 +116,15 @@ def pcg32(work: Work) -> int:
                 back = and32(subtract32(np.uint32(0), turn), np.uint32(31))
                 out[lane] = or32(right32(shown, turn), left32(shown, back))
             _tally32(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def xorshift32(work: Work) -> int:
     """constants: 1 where the seed goes through splitmix64 first. moves: steps to the output."""
-    seeds, state, hits = _lanes64(), _lanes32(), _counts()
+    seeds, state, counts = _lanes64(), _lanes32(), _counts()
     total = 0
     for block in range(0, work.size, LANES):
         if work.constants[0] or work.pool.shape[0]:
@@ -131,7 +136,7 @@ def xorshift32(work: Work) -> int:
             first = np.uint32(work.first + np.uint64(block))
             for lane in range(LANES):
                 state[lane] = add32(first, np.uint32(lane))
-        _reset(hits, work.floor)
+        hits = _cleared(counts, block, work.floor)
         for look in range(work.moves.shape[0]):
             for _ in range(work.moves[look, 0]):
                 for lane in range(LANES):
@@ -140,21 +145,22 @@ def xorshift32(work: Work) -> int:
                     word = xor32(word, right32(word, np.uint32(17)))
                     state[lane] = xor32(word, left32(word, np.uint32(5)))
             _tally32(state, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def xorshift64(work: Work) -> int:
     """constants: as xorshift32; 1 for xorshift64*, shifts (3,) right, left, right of it or not."""
-    seeds, state, out, hits = _lanes64(), _lanes64(), _lanes64(), _counts()
+    state, out, counts = _lanes64(), _lanes64(), _counts()
     first, second, third = work.constants[2], work.constants[3], work.constants[4]
     total = 0
     for block in range(0, work.size, LANES):
-        _load(work, block, seeds)
-        for lane in range(LANES):
-            state[lane] = _mixed(seeds[lane] + _STRIDE) if work.constants[0] else seeds[lane]
-        _reset(hits, work.floor)
+        hits = _begun(work, block, state, counts)
+        if work.constants[0]:
+            for lane in range(LANES):
+                state[lane] = _mixed(state[lane] + _STRIDE)
         for look in range(work.moves.shape[0]):
             for _ in range(work.moves[look, 0]):
                 if work.constants[1]:
@@ -169,45 +175,47 @@ def xorshift64(work: Work) -> int:
                         word ^= word << first
                         word ^= word >> second
                         state[lane] = word ^ (word << third)
-            factor = _STAR if work.constants[1] else np.uint64(1)
-            for lane in range(LANES):
-                out[lane] = state[lane] * factor
-            _tally64(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+            if work.constants[1]:
+                for lane in range(LANES):
+                    out[lane] = state[lane] * _STAR
+                _tally64(out, work.shift, work.tests, look, hits)
+            else:
+                _tally64(state, work.shift, work.tests, look, hits)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def splitmix64(work: Work) -> int:
     """moves: what to add to the seed."""
-    seeds, out, hits = _lanes64(), _lanes64(), _counts()
+    seeds, out, counts = _lanes64(), _lanes64(), _counts()
     total = 0
     for block in range(0, work.size, LANES):
-        _load(work, block, seeds)
-        _reset(hits, work.floor)
+        hits = _begun(work, block, seeds, counts)
         for look in range(work.moves.shape[0]):
             addend = work.moves[look, 0]
             for lane in range(LANES):
                 out[lane] = _mixed(seeds[lane] + addend)
             _tally64(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def xoshiro256plusplus(work: Work) -> int:
     """moves: steps before the one that gives the output."""
-    seeds, out, hits = _lanes64(), _lanes64(), _counts()
+    seeds, out, counts = _lanes64(), _lanes64(), _counts()
     a, b, c, d = _lanes64(), _lanes64(), _lanes64(), _lanes64()
     total = 0
     for block in range(0, work.size, LANES):
-        _load(work, block, seeds)
+        hits = _begun(work, block, seeds, counts)
         for lane in range(LANES):
             a[lane] = _mixed(seeds[lane] + _STRIDE)
             b[lane] = _mixed(seeds[lane] + _STRIDE * np.uint64(2))
             c[lane] = _mixed(seeds[lane] + _STRIDE * np.uint64(3))
             d[lane] = _mixed(seeds[lane] + _STRIDE * np.uint64(4))
-        _reset(hits, work.floor)
         for look in range(work.moves.shape[0]):
             for _ in range(work.moves[look, 0]):
                 for lane in range(LANES):
@@ -219,21 +227,21 @@ def xoshiro256plusplus(work: Work) -> int:
             for lane in range(LANES):
                 out[lane] = _turned(a[lane] + d[lane], np.uint64(23)) + a[lane]
             _tally64(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def sfc64(work: Work) -> int:
     """The seed in three words. moves: steps before the one that gives the output."""
-    seeds, out, hits = _lanes64(), _lanes64(), _counts()
+    seeds, out, counts = _lanes64(), _lanes64(), _counts()
     a, b, c = _lanes64(), _lanes64(), _lanes64()
     total = 0
     for block in range(0, work.size, LANES):
-        _load(work, block, seeds)
+        hits = _begun(work, block, seeds, counts)
         for lane in range(LANES):
             a[lane] = b[lane] = c[lane] = seeds[lane]
-        _reset(hits, work.floor)
         counter = np.uint64(1)
         for look in range(work.moves.shape[0]):
             for _ in range(work.moves[look, 0]):
@@ -246,18 +254,18 @@ def sfc64(work: Work) -> int:
             for lane in range(LANES):
                 out[lane] = a[lane] + b[lane] + counter
             _tally64(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def philox4x32(work: Work) -> int:
     """The seed is the key. moves: the counter, and which of its four outputs."""
-    seeds, out, hits = _lanes64(), _lanes32(), _counts()
+    seeds, out, counts = _lanes64(), _lanes32(), _counts()
     total = 0
     for block in range(0, work.size, LANES):
-        _load(work, block, seeds)
-        _reset(hits, work.floor)
+        hits = _begun(work, block, seeds, counts)
         for look in range(work.moves.shape[0]):
             counter, which = work.moves[look, 0], work.moves[look, 1]
             for lane in range(LANES):
@@ -273,23 +281,23 @@ def philox4x32(work: Work) -> int:
                 even, odd = (w0, w1) if which < 2 else (w2, w3)
                 out[lane] = np.uint32(odd if which & np.uint64(1) else even)
             _tally32(out, work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
 @compiled
 def mt19937(work: Work) -> int:
     """init_genrand. moves: number of the output, 0..226, ascending: those of untwisted words."""
-    seeds, state, hits = _lanes64(), _lanes32(), _counts()
+    seeds, state, counts = _lanes64(), _lanes32(), _counts()
     looks = work.moves.shape[0]
     joined = np.empty((looks, LANES), np.uint32)
     last = np.int64(work.moves[looks - 1, 0]) + 397
     total = 0
     for block in range(0, work.size, LANES):
-        _load(work, block, seeds)
+        hits = _begun(work, block, seeds, counts)
         for lane in range(LANES):
             state[lane] = np.uint32(seeds[lane])
-        _reset(hits, work.floor)
         for number in range(last + 1):
             if number:
                 for lane in range(LANES):
@@ -308,7 +316,8 @@ def mt19937(work: Work) -> int:
                 elif behind == 397:
                     _temper(joined[look], state)
                     _tally32(joined[look], work.shift, work.tests, look, hits)
-        total = _collect(work, hits, block, total)
+        if _due(block, work.size):
+            total = _collect(work, counts, block, total)
     return total
 
 
@@ -351,14 +360,17 @@ def _lanes32() -> Halves:
 
 @compiled
 def _counts() -> Bytes:
-    return np.empty(LANES, np.uint8)
+    """Matches of every lane of as many blocks as are collected at once."""
+    return np.empty((_BLOCKS, LANES), np.uint8)
 
 
 @compiled
-def _reset(hits: Bytes, floor: int) -> None:
-    """With `floor` more, a count has its upper bit set."""
+def _cleared(counts: Bytes, block: int, floor: int) -> Bytes:
+    """The block's counts. With `floor` more, a count has its upper bit set."""
+    hits: Bytes = counts[block // LANES % _BLOCKS]
     for lane in range(LANES):
         hits[lane] = np.uint8(_FULL - floor)
+    return hits
 
 
 @compiled
@@ -369,6 +381,13 @@ def _ahead(work: Work, turn: np.uint64) -> Words:
         for lane in range(LANES):
             made[look, lane] = (np.uint64(lane) ^ turn) * work.moves[look, 0]
     return made
+
+
+@compiled
+def _begun(work: Work, block: int, seeds: Words, counts: Bytes) -> Bytes:
+    """Fill in the block's seeds; its counts, cleared."""
+    _load(work, block, seeds)
+    return _cleared(counts, block, work.floor)
 
 
 @compiled
@@ -404,18 +423,43 @@ def _tally64(out: Words, shift: np.uint64, tests: Words, look: int, hits: Bytes)
 
 
 @compiled
-def _collect(work: Work, hits: Bytes, block: int, total: int) -> int:
-    """Keep the seeds of a block whose count is full; returns the new total."""
+def _due(block: int, size: int) -> bool:
+    """Whether counts are full up or this is the last block."""
+    return block // LANES % _BLOCKS + 1 == _BLOCKS or block + LANES >= size
+
+
+@compiled
+def _collect(work: Work, counts: Bytes, block: int, total: int) -> int:
+    """Keep the seeds whose count is full, up to this block; returns the new total.
+
+    One lane in a thousand is full, and a branch there, which no processor foresees, would cost as
+    much as all else. So places are written down without one, and only then gone to.
+    """
+    row = block // LANES % _BLOCKS
+    hits = counts.reshape(-1)
     flags = hits.view(np.uint64)
-    for word in range(LANES // 8):
-        if flags[word] & _ANY_FULL:
-            for lane in range(8 * word, min(8 * word + 8, work.size - block)):
-                if hits[lane] >= _FULL:
-                    if total < work.kept.shape[0]:
-                        seed = work.first + np.uint64(block + lane)
-                        if work.pool.shape[0]:
-                            seed = work.pool[block + lane]
-                        work.kept[total] = seed
-                        work.matched[total] = hits[lane] - _FULL + work.floor
-                    total += 1
+    groups, lanes = np.empty(hits.shape[0] // _GROUP + 1, np.int64), np.empty(_GROUP + 1, np.int64)
+    marked = 0
+    for group in range((row + 1) * LANES // _GROUP):
+        some = np.uint64(0)
+        for word in range(_GROUP // 8):
+            some |= flags[group * (_GROUP // 8) + word]
+        groups[marked] = group * _GROUP
+        marked += int((some & _ANY_FULL) != 0)
+    for mark in range(marked):
+        full = 0
+        for lane in range(groups[mark], groups[mark] + _GROUP):
+            lanes[full] = lane
+            full += int(hits[lane] >= _FULL)
+        for place in range(full):
+            lane = lanes[place]
+            number = block - row * LANES + lane
+            if number < work.size:
+                if total < work.kept.shape[0]:
+                    seed = work.first + np.uint64(number)
+                    if work.pool.shape[0]:
+                        seed = work.pool[number]
+                    work.kept[total] = seed
+                    work.matched[total] = hits[lane] - _FULL + work.floor
+                total += 1
     return total

@@ -45,7 +45,8 @@ def recover_truncated_lcg(question: Question) -> Search:
     """
     sieve = _Sieve.of(question)
     judge = Judge(question, sieve.state_bits * math.log(2))
-    for shown in windows(question, sieve.shown, sieve.draws):
+    readable = sieve.shown.draw.shape[0] // sieve.shown.per_draw
+    for shown in windows(question, sieve.shown, max(sieve.draws, min(sieve.roomy, readable))):
         for gap in question.gaps:
             if question.should_stop():
                 return judge.search(complete=False)
@@ -63,7 +64,9 @@ class _Sieve:
     """What does not depend on window and gap.
 
     shift: of an observed value in the state. known: its lower bits that an observation fixes.
-    state_bits: how many the draws depend on. low, high: odds in the two passes. draws: a window's.
+    state_bits: how many the draws depend on. low, high: odds in the two passes. draws: a window's
+    at least; roomy: where the history has them. spared: nats of evidence beyond what the first pass
+    needs, so that a second one, which takes longer, is seldom made in vain.
     """
 
     lcg: TruncatedLcg
@@ -74,6 +77,8 @@ class _Sieve:
     low: Odds
     high: Odds | None
     draws: int
+    roomy: int
+    spared: float
 
     @classmethod
     def of(cls, question: Question) -> _Sieve:
@@ -95,7 +100,7 @@ class _Sieve:
         by_chance = question.corruption if group == 1 else 0.0
         low = Odds(0.5**known, clean + by_chance * 0.5**known, group, group - 1)
         wanted = observations_wanted(low, shift * math.log(2)) + group
-        high = None
+        high, spared = None, 0.0
         steps = shown.step >> known
         if steps > 1:
             # The second pass looks only at draws whose lower bits have matched.
@@ -103,11 +108,25 @@ class _Sieve:
             of_matched = clean + question.corruption * 0.5 ** (known * group)
             hit = (clean + by_chance * shown.chance) / of_matched
             high = Odds(chance, hit, group, group - 1)
-            matched = observations_wanted(high, _log_rest(state_bits - shift - known, steps))
+            rest = _log_rest(state_bits - shift - known, steps)
+            matched = observations_wanted(high, rest)
+            spared = max(rest - shift * math.log(2), 0.0)
             deviations = 3 * math.sqrt(matched * (1 - low.hit)) if question.corruption else 0.0
             wanted = max(wanted, math.ceil((matched + group + deviations) / low.hit))
         draws = -(-wanted // group)
-        return cls(lcg, shown, shift, known, state_bits, low, high, draws)
+        roomy = observations_wanted(low, shift * math.log(2) + spared) + group
+        return cls(
+            lcg,
+            shown,
+            shift,
+            known,
+            state_bits,
+            low,
+            high,
+            draws,
+            max(draws, -(-roomy // group)),
+            spared,
+        )
 
     def states(self, shown: Shown, places: Numbers) -> Iterator[tuple[Words, int]]:
         """States (1,) after the output at a place of the window, and that place."""
@@ -128,7 +147,9 @@ class _Sieve:
         spare = np.uint64(_MOST_LOW_BITS - bits)
         # What is seen is subtracted, and the lower bits moved to the top of 32: 0 there matches.
         offset = offset - (residues[others] << np.uint64(self.shift))
-        plan = plan_looks(others.shape[0], self.low, self.shift * math.log(2))
+        log_candidates = self.shift * math.log(2)
+        plan = plan_looks(others.shape[0], self.low, log_candidates + self.spared)
+        plan = plan or plan_looks(others.shape[0], self.low, log_candidates)
         if plan is None:
             return
         kept = np.empty(_KEPT, np.uint64)

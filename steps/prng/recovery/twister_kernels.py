@@ -38,6 +38,10 @@ def fill_equations(
     bits = tempering.shape[0]
     blocks = matrix.shape[1] - 1
     ring = np.empty((words, bits), np.uint64)
+    # All ones where the twist's bit is set.
+    twisted = np.empty(bits, np.uint64)
+    for bit in range(bits):
+        twisted[bit] = np.uint64(0) - ((twist >> np.uint64(bit)) & _ONE)
     for block in range(blocks):
         for word in range(words):
             for bit in range(bits):
@@ -49,7 +53,7 @@ def fill_equations(
         made = 0
         for known in range(places.shape[0]):
             while made <= places[known]:
-                _renew(ring, made % words, words, bits, shift, twist)
+                _renew(ring, made % words, shift, twisted)
                 made += 1
             newest = (made - 1) % words
             for bit in range(bits):
@@ -69,15 +73,15 @@ def fill_equations(
 
 
 @compiled
-def _renew(ring: Words, place: int, words: int, bits: int, shift: int, twist: np.uint64) -> None:
+def _renew(ring: Words, place: int, shift: int, twisted: Words) -> None:
     """The oldest word, at `place`, becomes the newest: Matsumoto and Nishimura's recurrence."""
-    following, ahead = (place + 1) % words, (place + shift) % words
-    lowest = ring[following, 0]
+    words, bits = ring.shape
+    newest = ring[place]
+    following, ahead = ring[(place + 1) % words], ring[(place + shift) % words]
+    lowest = following[0]
     # Bit b of the joined word moves to b - 1; its upper bits are the old word's.
-    for bit in range(bits - 1):
-        source = following if bit + 1 < _LOW_BITS else place
-        ring[place, bit] = ring[source, bit + 1] ^ ring[ahead, bit]
-    ring[place, bits - 1] = ring[ahead, bits - 1]
-    for bit in range(bits):
-        if (twist >> np.uint64(bit)) & _ONE:
-            ring[place, bit] ^= lowest
+    for bit in range(_LOW_BITS - 1):
+        newest[bit] = following[bit + 1] ^ ahead[bit] ^ (lowest & twisted[bit])
+    for bit in range(_LOW_BITS - 1, bits - 1):
+        newest[bit] = newest[bit + 1] ^ ahead[bit] ^ (lowest & twisted[bit])
+    newest[bits - 1] = ahead[bits - 1] ^ (lowest & twisted[bits - 1])

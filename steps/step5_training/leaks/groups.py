@@ -25,6 +25,8 @@ _FEWEST_FREEDOM = 3
 # The chance part of group means alone makes 1 of it.
 _LEAST_BETWEEN = 0.2
 _SAME_SIZE = 3
+# Of means, summed in float64, and of a column of float32.
+_ROUNDING, _ROUNDING_OF_VALUES = 1e-9, 1e-5
 # Rows that are looked at where a table has many values; whole groups of them.
 _MOST_ROWS = 400_000
 _MANY_VALUES = 4000
@@ -56,6 +58,10 @@ def group_mean_leak(name: str, column: npt.NDArray[np.float32], y: Floats) -> Le
     that depends on the size. The last two, on a scale of their own, need Q / d under 0.001, groups
     of different sizes, and means that vary with v: else a complete factorial design or matched
     pairs would be accused.
+
+    Each f gives groups of one size and one mean one value, and they would be one group. Two of them
+    with different values clear the column: among counts that are mostly 0, groups without a scatter
+    are no rarity, and chi-squared says nothing.
     """
     known = ~np.isnan(column)
     values, y = column[known], y[known]
@@ -63,7 +69,7 @@ def group_mean_leak(name: str, column: npt.NDArray[np.float32], y: Floats) -> Le
         drawn = _drawn_groups(values, _MOST_ROWS / len(y))
         values, y = values[drawn], y[drawn]
     groups = _groups(values, y)
-    if groups is None:
+    if groups is None or _differ_without_cause(groups):
         return None
     found = _scatter(groups)
     return None if found is None else LeakFinding((name,), "group_mean", 1 - found)
@@ -102,6 +108,14 @@ def _groups(values: npt.NDArray[np.float32], y: Floats) -> _Groups | None:
     if inside <= 1e-9 * float(y.var()):
         return None  # levels that tell the target: another rule's matter
     return _Groups(value.astype(np.float64) - middle, mean, counts.astype(np.float64), inside)
+
+
+def _differ_without_cause(groups: _Groups) -> bool:
+    """Whether two groups of one size and one mean have values that differ beyond rounding."""
+    order = np.lexsort((groups.mean, groups.size))
+    value, mean, size = groups.value[order], groups.mean[order], groups.size[order]
+    alike = (np.diff(size) == 0) & (np.diff(mean) <= _ROUNDING * math.sqrt(groups.inside))
+    return bool((alike & (np.abs(np.diff(value)) > _ROUNDING_OF_VALUES * np.ptp(value))).any())
 
 
 def _scatter(groups: _Groups) -> float | None:

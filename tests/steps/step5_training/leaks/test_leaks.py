@@ -77,6 +77,15 @@ def test_honest_causes_are_left_in_peace(name, seed):
     assert find_leaks(table_of(y, {**features, **extra}, kinds)) == ()
 
 
+def test_counts_that_are_mostly_zero_accuse_nobody():
+    """Groups without a scatter are no rarity there: this table was once taken for a leak."""
+    rng = np.random.default_rng(5434)
+    hits = rng.poisson(0.03, 400).astype(np.float64)
+    z = np.round(rng.normal(size=400), 1).astype(np.float32)
+    assert group_mean_leak("z", z, hits) is None
+    assert group_mean_leak("mean", encoded(hits, 40, rng).astype(np.float32), hits) is not None
+
+
 def test_a_mean_over_groups_is_found_in_all_rows_of_a_large_table():
     """A sample of rows would break the groups up."""
     rng = np.random.default_rng(0)

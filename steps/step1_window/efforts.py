@@ -1,0 +1,141 @@
+"""How much work each effort allows, and what a piece of work costs.
+
+Costs are CPU seconds of one core of a server of 2023, for M = 1000, rounded upward. They are
+constants, so that the same history is searched in the same way on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from steps.prng.base import Generator
+from steps.prng.generators.java import JavaRandom
+from steps.prng.generators.lcg import Lcg32, Minstd
+from steps.prng.generators.mersenne import MersenneTwister
+from steps.prng.recovery.seed_lanes import lanes_of
+
+EffortName = Literal["quick", "standard", "deep"]
+
+_STATES_31 = 1 << 31
+# A million seeds a second with a kernel; the first looks, where draws are taken to be clean.
+_FAST = {
+    "java": 1400.0,
+    "xorshift32": 900.0,
+    "pcg32": 800.0,
+    "xorshift64": 500.0,
+    "xorshift64star": 400.0,
+    "splitmix64": 400.0,
+    "philox4x32": 180.0,
+    "xoshiro256plusplus": 160.0,
+    "sfc64": 120.0,
+    "mt19937": 15.0,
+}
+# By numpy.
+_SLOW = {
+    "mt19937": 0.02,
+    "mt19937_64": 0.04,
+    "sfc64": 2.0,
+    "xoshiro256plusplus": 6.0,
+    "xorshift128": 8.0,
+}
+_SLOW_OTHERWISE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """CPU seconds are of one search of stream "all"; a session or a segment gets half of them.
+
+    largest_gap, algebra_s: of a search by algebra, whose gaps are as many as it may take.
+    twister_gaps: gaps of a Mersenne twister, seconds each. seeds, seeds_largest_gap, seeds_s: of
+    the search of small seeds. all_seeds_s: of the search of all 2^32; 0: none. days_before: seeds
+    that are a time in seconds, so many days before the first draw. milliseconds: also times in
+    milliseconds. sieve_seeds: of each generator and mapping, in the sieve.
+    """
+
+    largest_gap: int
+    algebra_s: float
+    twister_gaps: int
+    seeds: int
+    seeds_largest_gap: int
+    seeds_s: float
+    all_seeds_s: float
+    days_before: int
+    milliseconds: bool
+    sieve_seeds: int
+
+
+EFFORTS: dict[EffortName, Effort] = {
+    "quick": Effort(
+        largest_gap=20,
+        algebra_s=0.25,
+        twister_gaps=1,
+        seeds=1 << 20,
+        seeds_largest_gap=3,
+        seeds_s=0.05,
+        all_seeds_s=0,
+        days_before=7,
+        milliseconds=False,
+        sieve_seeds=1 << 10,
+    ),
+    "standard": Effort(
+        largest_gap=100,
+        algebra_s=2.5,
+        twister_gaps=3,
+        seeds=1 << 24,
+        seeds_largest_gap=20,
+        seeds_s=0.5,
+        all_seeds_s=12,
+        days_before=100,
+        milliseconds=False,
+        sieve_seeds=1 << 14,
+    ),
+    "deep": Effort(
+        largest_gap=500,
+        algebra_s=120,
+        twister_gaps=20,
+        seeds=1 << 28,
+        seeds_largest_gap=100,
+        seeds_s=60,
+        all_seeds_s=2000,
+        days_before=3660,
+        milliseconds=True,
+        sieve_seeds=1 << 17,
+    ),
+}
+
+
+def algebra_s(
+    generator: Generator, modulus: int, outputs_per_draw: int, clean: float, tolerant: bool
+) -> float:
+    """CPU seconds of one gap from one start.
+
+    tolerant: whether draws may be wrong, so that subsets or anchors are tried in turn; clean: with
+    what probability no draw of such a subset is.
+    """
+    match generator:
+        case JavaRandom():
+            return 0.3e-3 if not tolerant else 2e-3 if outputs_per_draw == 1 else 3e-2
+        case Lcg32() | Minstd():
+            # All states that one output leaves; many of them pass the first look where M is small.
+            chance = math.pow(modulus, -1 / outputs_per_draw)
+            return _STATES_31 * chance * 5.5e-9 * (1 + 20 * chance) * (20 if tolerant else 1)
+        case MersenneTwister():
+            return 4.0
+        case _:
+            return 0.4e-3 * (1.5 / max(clean, 1e-6) if tolerant else 1)
+
+
+def seeds_per_s(generator: str, seeding: str, outputs_per_draw: int, corruption: float) -> float:
+    """Seeds that one core searches in a CPU second."""
+    if lanes_of(generator, seeding) is None:
+        rate = _SLOW.get(generator, _SLOW_OTHERWISE)
+    else:
+        rate = _FAST[generator]
+    return rate * 1e6 / (3 if corruption else 1) / (2 if outputs_per_draw > 1 else 1)
+
+
+def power_of_two_below(number: float) -> int:
+    """The largest power of two that is not above; 0 where the number is below 1."""
+    return 1 << int(math.log2(number)) if number >= 1 else 0

@@ -1,0 +1,61 @@
+"""Lay out all searches before the first one is made: what, over which draws, in which order.
+
+Pure: the same history, settings and effort give the same plan. Algebra comes before seeds, the
+whole history before parts of it, clean draws before wrong and missing ones.
+"""
+
+from __future__ import annotations
+
+from steps.forensics.history import ALL
+from steps.prng.generators import generator_named
+from steps.prng.generators.mersenne import MersenneTwister
+from steps.prng.mappings import MappingError, mapping_named
+from steps.step1_window.plan_algebra import algebra_searches
+from steps.step1_window.plan_seeds import seed_searches
+from steps.step1_window.planned import Part, Planned, Scope, Subject
+
+# A session's or a segment's share of the CPU seconds of a search.
+_PART_SHARE = 0.5
+
+
+def pairs_of(
+    generators: tuple[str, ...], mappings: tuple[str, ...], modulus: int
+) -> tuple[tuple[str, str], ...]:
+    """Generators with the mappings by which they can make draws of 0..modulus - 1.
+
+    Of one digit there is no other mapping than the digit's own.
+    """
+    pairs = []
+    for generator in generators:
+        for mapping in mappings:
+            if mapping.startswith("digits_") and modulus == 10:
+                continue
+            try:
+                mapping_named(mapping).outputs_per_draw(generator_named(generator), modulus)
+            except MappingError:
+                continue
+            pairs.append((generator, mapping))
+    return tuple(pairs)
+
+
+def plan_searches(subject: Subject, scope: Scope) -> tuple[Planned, ...]:
+    """All searches in the order in which they are made."""
+    wholes = [
+        Part(stream, 0, draws, 1.0 if stream == ALL else _PART_SHARE)
+        for stream, draws in subject.streams
+        if draws
+    ]
+    segments = [
+        Part(ALL, segment.first, segment.stop, _PART_SHARE)
+        for segment in subject.segments
+        if len(subject.segments) > 1
+    ]
+    parts = [*wholes, *segments]
+    algebra = [search for part in parts for search in algebra_searches(part, subject, scope)]
+    seeds = [search for part in parts for search in seed_searches(part, subject, scope)]
+    twisters: list[Planned] = []
+    others: list[Planned] = []
+    for search in algebra:
+        slow = isinstance(generator_named(search.generator), MersenneTwister)
+        (twisters if slow else others).append(search)
+    return (*others, *twisters, *seeds)

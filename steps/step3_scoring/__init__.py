@@ -1,0 +1,1 @@
+"""Step 3: what every survivor matched in train, and how it did on the draws that were held back."""
