@@ -94,7 +94,7 @@ def _named(ledger: Ledger, named: str) -> Mapping[str, Any]:
         raise UsageError(f"--resume: {named!r} {how}; `watcher --history` lists them")
     row = ledger.resumable_run(found[0])
     if row is None:
-        raise UsageError(f"--resume: run {found[0]} is complete, or no pipeline run")
+        raise UsageError(f"--resume: run {found[0]} has done its work, or is no pipeline run")
     return row
 
 
@@ -106,12 +106,12 @@ def _none_to_go_on_with(workspace: Workspace, ledger: Ledger) -> str:
     ]
     if unfinished:
         return (
-            "the last run is complete; earlier ones that are not: "
+            "the last run has done its work; earlier ones that are not: "
             f"{', '.join(unfinished[:3])}; name one: --resume {unfinished[0].split()[0]}"
         )
     return (
         f"there is no run in {workspace.root} to go on with; "
-        "the last one is complete, or there was none; leave --resume out to start a new one"
+        "the last one has done its work, or there was none; leave --resume out to start a new one"
     )
 
 

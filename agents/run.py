@@ -44,6 +44,7 @@ _STATES = {
     ExitCode.HALTED: "halted",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.WAITING_FOR_APPROVAL: "waiting",
+    ExitCode.NO_SIGNAL: "refused",
 }
 
 

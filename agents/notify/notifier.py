@@ -81,6 +81,8 @@ def run_ended(
     match state:
         case "complete":
             said = ("info", "run complete", status)
+        case "refused":
+            said = ("info", "prediction refused, no signal", status)
         case "halted":
             said = ("info", "run halted", "watcher --run-pipeline --resume, once it may go on")
         case "interrupted":

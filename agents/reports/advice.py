@@ -37,7 +37,7 @@ def next_steps(
     if run is not None and run.state == "waiting":
         return _after_waiting(run)
     elsewhere = _asked_elsewhere(run) if run is not None else ()
-    if run is not None and run.state in {"failed", "interrupted", "halted"}:
+    if run is not None and run.state in {"failed", "interrupted", "halted", "refused"}:
         return (*_after_failure(run), *elsewhere)
     if has_winner:
         return (

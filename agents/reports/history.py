@@ -17,7 +17,7 @@ DEFAULT_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """One run. state: running, complete, failed, halted, interrupted, waiting.
+    """One run. state: running, complete, refused, failed, halted, interrupted, waiting.
 
     duration_s: from its start to its end (to now while it runs), pauses before it was resumed
     included; None if nobody saw it end. steps_done, steps_skipped, steps_failed: numbers of the

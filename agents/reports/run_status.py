@@ -55,7 +55,8 @@ class OpenQuestion:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run. state: running, complete, failed, halted, interrupted, waiting (for an approval).
+    """A run. state: running, complete, refused (no signal), failed, halted, interrupted,
+    waiting (for an approval).
 
     resumed: how often people went on with it. questions: what people are asked here, by this run
     and by others, the latest first. asked_by: the run whose answer this one waits for.

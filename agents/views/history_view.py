@@ -14,7 +14,7 @@ from agents.views.screen import STATE_STYLE, plain_table
 
 _MESSAGE_CHARACTERS = 100
 # What the last step came to, by the run's state; "failed" stands for itself.
-_STOPPED = {"failed": "failed", "waiting": "waits"}
+_STOPPED = {"failed": "failed", "waiting": "waits", "refused": "found no signal"}
 
 
 def show_history(console: Console, history: History) -> None:

@@ -23,6 +23,7 @@ STATE_STYLE = {
     "halted": "yellow",
     "interrupted": "yellow",
     "waiting": "yellow",
+    "refused": "yellow",
 }
 
 
