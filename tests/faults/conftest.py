@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+import pytest
+
+HERE = Path(__file__).parent
+# Test modules are not packages; what they share lies beside them.
+sys.path.insert(0, str(HERE.parent / "integration"))
+sys.path.insert(0, str(HERE))
+
+from tests_faults import TREES  # noqa: E402
+from tests_integration import ROOT, Workspace, make_columns  # noqa: E402
+from tests_step5 import Step5  # noqa: E402
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path)
+    shutil.copy(ROOT / "watcher_policies.json", tmp_path)
+    workspace.write_csv("houses.csv", make_columns())
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """A workspace with what TREES comes to when nobody interferes; do not change it."""
+    step5 = Step5(tmp_path_factory.mktemp("undisturbed"))
+    assert step5.run_here(**TREES).status == "complete"
+    return Workspace(step5.root)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 # Test modules are not packages; what they share lies beside them.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tests_integration import Workspace, make_columns
+from tests_integration import Answer, Workspace, make_columns
+from tests_step5 import Step5
 
 
 @pytest.fixture
@@ -22,9 +27,26 @@ def workspace(tmp_path):
     assert [process.cmdline() for process in left] == []
 
 
+@pytest.fixture
+def step5(tmp_path):
+    before = set(psutil.Process().children(recursive=True))
+    yield Step5(tmp_path)
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert [process.cmdline() for process in left] == []
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """One comparison of all four families, for tests that only look; do not change it."""
-    workspace = Workspace(tmp_path_factory.mktemp("trained"))
-    workspace.write_csv("houses.csv", make_columns())
-    return workspace, workspace.step5("houses.csv", target="price")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of this session, which its workers share
+    workspace = Workspace(folder / "trained")
+    saved = folder / "trained.json"
+    with FileLock(folder / "trained.lock"):
+        if not saved.exists():
+            workspace.root.mkdir()
+            workspace.write_csv("houses.csv", make_columns())
+            answer = workspace.step5("houses.csv", target="price")
+            saved.write_text(json.dumps(dataclasses.asdict(answer)), encoding="utf-8")
+    return workspace, Answer(**json.loads(saved.read_text(encoding="utf-8")))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from tests_integration import make_columns
+from tests_step5 import Step5
+
+from steps.errors import StepRefused
 
 
 def with_price(row, value):
@@ -19,7 +22,7 @@ def lines(columns):
 
 GOOD = lines(make_columns(60))
 CASES = {
-    "header only": (GOOD.splitlines()[0] + "\n", {}, ["table.csv", "no rows"]),
+    "header only": (GOOD.splitlines()[0] + "\n", {}, ["houses.csv", "no rows"]),
     "no such target": (GOOD, {"target": "prize"}, ["prize", "did you mean", "price"]),
     "text target": (GOOD, {"target": "town"}, ["town", "row 1"]),
     "text in the target": (lines(with_price(6, "dear")), {}, ["price", "row 7", "dear"]),
@@ -31,22 +34,38 @@ CASES = {
         ["price", "constant"],
     ),
     "too few rows": ("\n".join(GOOD.splitlines()[:6]), {"k_folds": 5}, ["5 rows", "at least 12"]),
-    "one row": ("\n".join(GOOD.splitlines()[:2]), {}, ["table.csv"]),
-    "duplicate columns": ("a,b,a,price\n1,2,3,4\n", {}, ["table.csv", "'a'"]),
-    "ragged row": (GOOD.replace(",yes,", ",yes,1,", 1), {}, ["table.csv", "row"]),
+    "one row": ("\n".join(GOOD.splitlines()[:2]), {}, ["houses.csv"]),
+    "duplicate columns": ("a,b,a,price\n1,2,3,4\n", {}, ["houses.csv", "'a'"]),
+    "ragged row": (GOOD.replace(",yes,", ",yes,1,", 1), {}, ["houses.csv", "row"]),
     "unknown category column": (GOOD, {"categorical_features": ["twon"]}, ["twon", "town"]),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_refused_in_words_that_help(workspace, case):
+def test_it_is_refused_in_words_that_help(tmp_path, case):
     text, params, told = CASES[case]
-    (workspace.root / "table.csv").write_text(text)
-    answer = workspace.step5("table.csv", **{"target": "price", **params})
-    assert answer.code == 1, answer.out
-    message = answer.document["steps"][-1]["result"]["error"]["message"]
+    step5 = Step5(tmp_path)
+    step5.table.write_text(text)
+    with pytest.raises(StepRefused) as refused:
+        step5.run_here(**params)
+    assert refused.value.kind == "bad_input"
     for words in told:
-        assert words in message, message
+        assert words in refused.value.message, refused.value.message
+    assert not (tmp_path / "models").exists()
+    assert not (tmp_path / "optuna_studies").exists()
+
+
+# One by the header, one by a cell, one by the whole table.
+@pytest.mark.parametrize("case", ["no such target", "text in the target", "too few rows"])
+def test_the_command_tells_those_words_and_does_not_try_again(workspace, case):
+    text, params, told = CASES[case]
+    (workspace.root / "houses.csv").write_text(text)
+    answer = workspace.step5("houses.csv", **{"target": "price", **params})
+    assert answer.code == 1, answer.out
+    error = answer.document["steps"][-1]["result"]["error"]
+    assert error["kind"] == "bad_input"
+    for words in told:
+        assert words in error["message"], error["message"]
     assert len(answer.document["steps"][-1]["attempts"]) == 1
     assert not (workspace.root / "models").exists()
     assert not (workspace.root / "optuna_studies").exists()

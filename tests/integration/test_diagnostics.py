@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests_integration import make_columns
+from tests_integration import QUICK, make_columns
 
 from gpu.params import FAMILIES
 from steps.contract.diagnostics import FamilyPart, TrainingDiagnostics
@@ -13,6 +13,7 @@ from steps.contract.diagnostics import FamilyPart, TrainingDiagnostics
 SMALL = {
     "target": "price",
     "trials": 1,
+    "k_folds": 2,
     "n_estimators": 40,
     "epochs": 1,
     "study_storage": "journal",
@@ -30,7 +31,6 @@ def allow(workspace, *families, **sections):
         "families": {family: family in families for family in FAMILIES},
         "diagnostics": True,
     }
-    training |= sections.pop("training", {})
     (workspace.root / "watcher_policies.json").write_text(
         json.dumps({"training": training, **sections})
     )
@@ -122,24 +122,24 @@ def test_a_residual_is_that_of_the_row_that_it_names(healthy):
         assert part.targets == pytest.approx([prices[row] for row in part.rows], abs=1e-3)
 
 
-def test_models_and_scores_are_bit_equal_with_diagnostics_off(trained, workspace):
-    allow(workspace, "neural_net", training={"diagnostics": False})
-    workspace.write_csv("houses.csv", make_columns())
-    off = workspace.step5("houses.csv", target="price")
-    with_, without = (a.result["families"]["neural_net"] for a in (trained[1], off))
+def test_models_and_scores_are_bit_equal_with_diagnostics_off(trained, step5):
+    step5.policy(diagnostics=False)
+    off = step5.run_here(**{**QUICK, "compare_models": False, "model_type": "neural_net"})
+    with_ = trained[1].result["families"]["neural_net"]
+    without = off.families["neural_net"].model_dump(mode="json")
     for key in ("params", "best_trial", "folds_fitted"):
         assert with_[key] == without[key]
     for part in ("cv", "holdout"):
         # The rank correlation of four families rounds differently from that of one.
         for metric in ("r2", "rmse", "mae"):
             assert with_[part][metric] == without[part][metric]
-    first, second = trained[0].sidecar("neural_net"), workspace.sidecar("neural_net")
-    assert first["checkpoint_sha256"] == second["checkpoint_sha256"]
-    found = document(workspace)
+    first, second = trained[0].sidecar("neural_net"), step5.sidecar()
+    assert first["checkpoint_sha256"] == second.checkpoint_sha256
+    found = document(step5)
     assert not found.collected
     assert found.families["neural_net"].severity == "warning"
     assert found.families["neural_net"].curves == ()
-    assert list((workspace.root / "optuna_studies").rglob("*.curves.json")) == []
+    assert list((step5.root / "optuna_studies").rglob("*.curves.json")) == []
 
 
 # --- planted faults, and what the watcher makes of them -----------------------------------------

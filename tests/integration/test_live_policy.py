@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import threading
@@ -15,35 +17,29 @@ from tests_step5 import Step5, finished, running, wait_until
 from gpu.host.devices import Detection, Device, cpu_slots
 from steps.artifacts import SIDECAR, publish_version, read_sidecar
 from steps.step5_training import placement
-from steps.step5_training.run import run as run_step5
 
 # Some seconds of search on two slots; results do not depend on how many there are.
 SEARCH = {
-    "trials": 20,
-    "n_estimators": 1000,
-    "early_stopping_rounds": 1000,
+    "trials": 10,
+    "n_estimators": 700,
+    "early_stopping_rounds": 700,
     "pruning": False,
     "slots": 2,
 }
 QUICK = {"trials": 2, "n_estimators": 20}
 
 
-@pytest.fixture
-def step5(tmp_path):
-    yield Step5(tmp_path)
-    assert [p.cmdline() for p in psutil.Process().children(recursive=True)] == []
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """What SEARCH comes to when nobody interferes."""
-    return Step5(tmp_path_factory.mktemp("undisturbed")).run(**SEARCH)
+    return Step5(tmp_path_factory.mktemp("undisturbed")).run_here(**SEARCH)
 
 
 def same_outcome(result, undisturbed):
     one, other = result.families["lightgbm"], undisturbed.families["lightgbm"]
     assert result.status == "complete", result
     assert (one.params, one.best_trial, one.cv) == (other.params, other.best_trial, other.cv)
+    assert one.holdout == other.holdout
     assert one.trials_complete + one.trials_pruned == SEARCH["trials"]
 
 
@@ -72,8 +68,61 @@ def test_after_the_current_trial_the_run_halts_and_resumes_to_the_same_end(step5
     # What ran was finished; what had not begun is due again.
     assert not any("started" in t.user_attrs for t in step5.trials() if t.state.name == "FAIL")
     step5.policy()
-    same_outcome(step5.run(attempt=2, **SEARCH), undisturbed)
+    same_outcome(step5.run_here(attempt=2, **SEARCH), undisturbed)
     assert counted(step5.trials()) == dict.fromkeys(range(SEARCH["trials"]), 1)
+
+
+def test_a_step_killed_while_it_finishes_its_last_trials_is_resumed_to_the_same_end(
+    step5, undisturbed
+):
+    with step5.start(**SEARCH) as process:
+        step5.wait_for_trials(process, 2)
+        children = psutil.Process(process.pid).children(recursive=True)
+        step5.policy(stop_after_trial=True)
+        process.kill()
+        process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    step5.policy()
+    same_outcome(step5.run_here(attempt=2, **SEARCH), undisturbed)
+    assert counted(step5.trials()) == dict.fromkeys(range(SEARCH["trials"]), 1)
+    assert "RUNNING" not in {trial.state.name for trial in step5.trials()}
+
+
+def test_a_policy_that_is_torn_and_flipped_again_and_again_changes_no_trial(step5, undisturbed):
+    """An editor that saves in place, and a person who cannot decide."""
+    texts = [
+        json.dumps({"training": {"use_persistent_workers": on, "tree_parallel_workers": most}})
+        for on in (True, False)
+        for most in (1, 2, None)
+    ]
+    with step5.start(**SEARCH) as process:
+        step5.wait_for_trials(process, 1)
+        step5.policy(use_persistent_workers=False)
+        wait_until(lambda: one_shot_workers(process), process)
+        for number in itertools.count():
+            if process.poll() is not None:
+                break
+            text = texts[number % len(texts)]
+            with step5.policy_path.open("w") as file:
+                for part in (text[:20], text[20:]):
+                    file.write(part)
+                    file.flush()
+                    time.sleep(0.2)
+        result = step5.end(process)
+    assert number >= 3
+    same_outcome(result, undisturbed)
+    assert counted(step5.trials()) == dict.fromkeys(range(SEARCH["trials"]), 1)
+
+
+def one_shot_workers(process):
+    """Workers that were started for one unit of work, and end after it."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            line = child.cmdline()
+            found += [child] if "gpu.worker" in line and "--once" in line else []
+    return found
 
 
 def test_tree_workers_are_fewer_and_more_while_it_runs(step5, undisturbed):
@@ -93,7 +142,7 @@ def test_tree_workers_are_fewer_and_more_while_it_runs(step5, undisturbed):
 
 def test_diagnostics_switched_off_are_said_to_be_absent_and_not_healthy(step5):
     step5.policy(diagnostics=False)
-    result = step5.run(**QUICK)
+    result = step5.run_here(**QUICK)
     assert result.status == "complete"
     assert result.families["lightgbm"].severity == "warning"
     assert [n.level for n in result.notes if n.code == "diagnostics_off"] == ["warning"]
@@ -107,9 +156,9 @@ def test_diagnostics_switched_off_are_said_to_be_absent_and_not_healthy(step5):
 
 def test_a_worse_model_waits_for_a_person_who_may_put_it_in_force(step5):
     step5.policy(approvals={"before_replacing_better": True})
-    good = step5.run("good", **{**QUICK, "n_estimators": 100})
+    good = step5.run_here("good", **{**QUICK, "n_estimators": 100})
     assert good.awaiting is None
-    worse = step5.run("worse", **{**QUICK, "n_estimators": 2})
+    worse = step5.run_here("worse", **{**QUICK, "n_estimators": 2})
     assert worse.status == "complete"
     awaiting = worse.awaiting
     assert (awaiting.what, awaiting.agent) == ("publish", "reinforcement")
@@ -124,7 +173,7 @@ def test_a_worse_model_waits_for_a_person_who_may_put_it_in_force(step5):
     publish_version(step5.root, awaiting.agent, awaiting.version)
     assert read_sidecar(in_force).run_id == "worse"
     # Now the better one replaces it without a question.
-    better = step5.run("better", **{**QUICK, "n_estimators": 100})
+    better = step5.run_here("better", **{**QUICK, "n_estimators": 100})
     assert better.awaiting is None
     assert read_sidecar(in_force).run_id == "better"
 
@@ -138,9 +187,6 @@ def test_gpus_switched_off_and_on_while_it_runs_lose_nothing(step5, undisturbed,
 
     monkeypatch.setattr(placement, "detect", detect)
     monkeypatch.setattr(placement, "crowded", lambda device, need_mib: None)
-    (step5.root / ".tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(step5.root / ".tmp"))
-    monkeypatch.setattr("tempfile.tempdir", None)
 
     def devices():
         progress = step5.progress()
@@ -166,7 +212,7 @@ def test_gpus_switched_off_and_on_while_it_runs_lose_nothing(step5, undisturbed,
     thread = threading.Thread(target=switch)
     thread.start()
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    result = run_step5(step5.request(**SEARCH))
+    result = step5.run_here(**SEARCH)
     stopped.set()
     thread.join()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == before

@@ -11,6 +11,10 @@ import shutil
 import pytest
 from tests_integration import Workspace, make_columns
 
+from steps.contract import StepRequest
+from steps.errors import StepRefused
+from steps.step5_training.predict import predict
+
 
 @pytest.fixture
 def copy(trained, tmp_path):
@@ -18,6 +22,28 @@ def copy(trained, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(trained[0].root, root, symlinks=True)
     return Workspace(root)
+
+
+def refusal(workspace, table="houses.csv"):
+    """The words in which the step refuses; the command prints them, as one test below shows."""
+    out_dir = workspace.root / ".watcher" / "runs" / "p" / "predict"
+    out_dir.mkdir(parents=True)
+    output = workspace.root / "scored.csv"
+    request = StepRequest(
+        run_id="p",
+        step=5,
+        attempt=1,
+        params={"table": str(workspace.root / table), "output": str(output)},
+        inputs={},
+        workspace=str(workspace.root),
+        policy_path=str(workspace.root / "watcher_policies.json"),
+        out_dir=str(out_dir),
+    )
+    with pytest.raises(StepRefused) as refused:
+        predict(request)
+    assert refused.value.kind == "bad_input"
+    assert not output.exists()
+    return refused.value.message
 
 
 def read(path):
@@ -44,13 +70,10 @@ def test_a_missing_feature_column_is_named_and_nothing_is_written(copy):
     for name in ("price", "town", "rooms"):
         del columns[name]
     copy.write_csv("new.csv", columns)
-    answer = copy.watcher("--predict", "new.csv", "--output", "scored.csv")
-    assert answer.code == 1
-    text = answer.out + answer.err
+    text = refusal(copy, "new.csv")
     assert "new.csv" in text
     assert "town" in text
     assert "rooms" in text
-    assert not (copy.root / "scored.csv").exists()
 
 
 def test_unknown_levels_and_extra_columns_are_said(copy):
@@ -69,9 +92,7 @@ def test_text_in_a_number_is_refused_by_column_and_row(copy):
     columns = make_columns(20, seed=9)
     columns["size"][6] = "large"
     copy.write_csv("new.csv", columns)
-    answer = copy.watcher("--predict", "new.csv", "--output", "scored.csv")
-    assert answer.code == 1
-    text = " ".join((answer.out + answer.err).split())
+    text = refusal(copy, "new.csv")
     assert "size" in text
     assert "row 7" in text
     assert "large" in text
@@ -86,6 +107,11 @@ def test_a_flipped_byte_is_refused_by_its_hash(copy):
     assert answer.code == 1
     assert "SHA-256" in answer.out + answer.err
     assert hashlib.sha256(blob).hexdigest() in "".join((answer.out + answer.err).split())
+    assert not (copy.root / "scored.csv").exists()
+    # In the words of the step itself.
+    words = refusal(copy)
+    assert hashlib.sha256(blob).hexdigest() in words
+    assert "".join(words.split()) in "".join((answer.out + answer.err).split())
 
 
 def test_swapped_checkpoints_are_refused(copy):
@@ -94,9 +120,7 @@ def test_swapped_checkpoints_are_refused(copy):
     other = next(p for p in models.glob("*/best_model.*") if p.suffix in {".cbm", ".txt"})
     winner.unlink()
     shutil.copy(other, winner)
-    answer = copy.watcher("--predict", "houses.csv", "--output", "scored.csv")
-    assert answer.code == 1
-    assert "not the one that was trained" in " ".join((answer.out + answer.err).split())
+    assert "not the one that was trained" in refusal(copy)
 
 
 def test_a_malicious_checkpoint_is_never_executed(copy):
@@ -131,9 +155,7 @@ def test_a_malicious_checkpoint_is_never_executed(copy):
 def test_a_sidecar_that_was_edited_is_refused(copy, change, told):
     path = copy.root / "models" / "reinforcement" / "best_model.meta.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    answer = copy.watcher("--predict", "houses.csv", "--output", "scored.csv")
-    assert answer.code == 1
-    assert told in " ".join((answer.out + answer.err).split())
+    assert told in refusal(copy)
 
 
 def test_without_a_model_it_says_to_train_one_first(workspace):

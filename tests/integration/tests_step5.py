@@ -1,4 +1,4 @@
-"""Step 5 as the watcher starts it, without the watcher: a request file in, a result file out."""
+"""Step 5 without the watcher: as a process, a request file in and a result file out, or called."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from tests_integration import ROOT, make_columns
+import pytest
+from tests_integration import ROOT, Workspace, make_columns
 
+from steps.artifacts import SIDECAR, Sidecar, read_sidecar
 from steps.contract import Progress, StepRequest, StepResult
+from steps.step5_training.run import run as run_step5
 
 LIGHTGBM = {"compare_models": False, "model_type": "lightgbm", "k_folds": 3, "seed": 5}
 
@@ -21,19 +24,22 @@ LIGHTGBM = {"compare_models": False, "model_type": "lightgbm", "k_folds": 3, "se
 class Step5:
     """A workspace with a table and a policy, in which Step 5 runs again and again."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, columns: dict[str, Any] | None = None) -> None:
         self.root = root
         self.policy_path = root / "watcher_policies.json"
         self.policy()
-        columns = make_columns()
-        lines = [",".join(columns)]
-        lines += [",".join(str(v) for v in row) for row in zip(*columns.values(), strict=True)]
-        (root / "houses.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.table = Workspace(root).write_csv("houses.csv", columns or make_columns())
 
-    def policy(self, approvals: dict[str, Any] | None = None, **training: Any) -> None:
+    def policy(
+        self,
+        approvals: dict[str, Any] | None = None,
+        publish: dict[str, Any] | None = None,
+        **training: Any,
+    ) -> None:
         """Replace the policy file by rename, as an editor does."""
         document = {"training": {"use_persistent_workers": True, **training}}
         document |= {"approvals": approvals} if approvals else {}
+        document |= {"publish": publish} if publish else {}
         new = self.policy_path.with_suffix(".new")
         new.write_text(json.dumps(document), encoding="utf-8")
         new.replace(self.policy_path)
@@ -41,7 +47,7 @@ class Step5:
     def request(self, run: str = "run", attempt: int = 1, **params: Any) -> StepRequest:
         out_dir = self.out_dir(run, attempt)
         out_dir.mkdir(parents=True)
-        table = str(self.root / "houses.csv")
+        table = str(self.table)
         return StepRequest(
             run_id=run,
             step=5,
@@ -57,13 +63,10 @@ class Step5:
         request = self.request(run, attempt, **params)
         path = Path(request.out_dir) / "request.json"
         path.write_text(request.model_dump_json(), encoding="utf-8")
-        # Leases are machine-wide: a run of somebody else's must not hold the tests up.
-        locks = self.root / ".tmp"
-        locks.mkdir(exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-m", "steps.step5_training", "--request", str(path)],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(locks)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(self._locks())},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -79,6 +82,25 @@ class Step5:
     def run(self, run: str = "run", attempt: int = 1, **params: Any) -> StepResult:
         with self.start(run, attempt, **params) as process:
             return self.end(process, run, attempt)
+
+    def run_here(self, run: str = "run", attempt: int = 1, **params: Any) -> StepResult:
+        """Call the step: its workers are processes, but its own libraries are loaded only once."""
+        request = self.request(run, attempt, **params)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.root)
+            patch.setenv("TMPDIR", str(self._locks()))
+            patch.setattr("tempfile.tempdir", None)
+            return run_step5(request)
+
+    def _locks(self) -> Path:
+        # Leases are machine-wide: a run of somebody else's must not hold the tests up.
+        locks = self.root / ".tmp"
+        locks.mkdir(exist_ok=True)
+        return locks
+
+    def sidecar(self) -> Sidecar:
+        """Of the model that is in force."""
+        return read_sidecar(self.root / "models" / "reinforcement" / SIDECAR)
 
     def out_dir(self, run: str, attempt: int) -> Path:
         return self.root / ".watcher" / "runs" / run / f"step5-attempt{attempt}"

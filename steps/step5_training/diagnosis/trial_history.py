@@ -9,7 +9,6 @@ from typing import Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState, create_trial
 
 from steps.contract import Note
@@ -72,6 +71,9 @@ def parameter_importance(
         create_trial(params=trial.values, distributions=dict(space), value=trial.mean_r2)
         for trial in complete
     )
+    # Half of what this step would take to start: it brings scikit-learn and pandas.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     evaluator = PedAnovaImportanceEvaluator(
         target_quantile=max(0.1, min(0.5, _BEST_FEW / len(complete)))
     )

@@ -40,10 +40,27 @@ def worker(lines, *arguments):
     return done, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_one_train_line_gives_ready_one_result_and_a_clean_exit(split):
-    done, replies = worker([TRAIN % split])
+@pytest.fixture(scope="module")
+def session(split):
+    """What one worker answers to good and bad lines, until its input ends."""
+    jobs = [json.loads(TRAIN % split) | {"trial_number": i} for i in range(3)]
+    lines = [
+        *[TRAIN % split] * 3,
+        "{",
+        '{"command":"ping"}',
+        TRAIN % "/no/such.npz",
+        (TRAIN % split).replace('"epochs"', '"epocs"'),
+        (TRAIN % split).replace("0.001", "1e30"),
+        TRAIN % split,
+        json.dumps({"command": "train_batch", "jobs": jobs, "n_concurrent": 2}),
+    ]
+    return worker(lines)
+
+
+def test_a_train_line_gives_one_result_after_ready_and_the_end_of_lines_a_clean_exit(session):
+    done, replies = session
     assert done.returncode == 0
-    assert [reply["status"] for reply in replies] == ["ready", "complete"]
+    assert [reply["status"] for reply in replies[:2]] == ["ready", "complete"]
     assert replies[0]["device"] == "cpu"
     assert replies[1]["epochs_run"] == 5
     assert {"model_type", "trial_number", "fold_idx", "r2", "val_mse", "train_mse", "duration"} <= (
@@ -51,41 +68,42 @@ def test_one_train_line_gives_ready_one_result_and_a_clean_exit(split):
     )
 
 
-def test_three_trains_and_a_shutdown_share_one_start(split):
-    lines = [TRAIN % split] * 3 + ['{"command":"shutdown"}', TRAIN % split]
-    done, replies = worker(lines)
-    assert done.returncode == 0
-    assert [reply["status"] for reply in replies] == ["ready", *["complete"] * 3]
-    assert len({reply["r2"] for reply in replies[1:]}) == 1
+def test_many_trains_share_one_start_and_equal_lines_have_equal_answers(session):
+    _, replies = session
+    trains = [*replies[1:4], replies[9]]
+    assert [reply["status"] for reply in trains] == ["complete"] * 4
+    assert len({reply["r2"] for reply in trains}) == 1
 
 
-def test_a_batch_is_answered_by_a_line_a_job(split):
-    jobs = [json.loads(TRAIN % split) | {"trial_number": i} for i in range(3)]
-    _, replies = worker([json.dumps({"command": "train_batch", "jobs": jobs, "n_concurrent": 2})])
-    assert sorted(reply["trial_number"] for reply in replies[1:]) == [0, 1, 2]
-
-
-def test_a_worker_outlives_bad_lines_and_bad_jobs(split):
-    lines = [
-        "{",
-        '{"command":"ping"}',
-        TRAIN % "/no/such.npz",
-        (TRAIN % split).replace('"epochs"', '"epocs"'),
-        TRAIN % split,
-    ]
-    done, replies = worker(lines)
-    assert done.returncode == 0
-    assert [r["status"] for r in replies] == [
-        "ready",
+def test_a_worker_outlives_bad_lines_and_bad_jobs(session):
+    _, replies = session
+    assert [reply["status"] for reply in replies[4:10]] == [
         "error",
         "pong",
         "error",
         "error",
+        "error",
         "complete",
     ]
-    assert "no such file" in replies[3]["message"]
-    assert "did you mean 'epochs'" in replies[4]["message"]
-    assert replies[3]["trial_number"] == 0
+    assert "no such file" in replies[6]["message"]
+    assert "did you mean 'epochs'" in replies[7]["message"]
+    assert replies[6]["trial_number"] == 0
+
+
+def test_a_learning_rate_that_explodes_is_reported_as_diverged(session):
+    _, replies = session
+    assert replies[8]["kind"] == "diverged"
+
+
+def test_a_batch_is_answered_by_a_line_a_job(session):
+    _, replies = session
+    assert sorted(reply["trial_number"] for reply in replies[10:]) == [0, 1, 2]
+
+
+def test_nothing_is_answered_after_a_shutdown(split):
+    done, replies = worker([TRAIN % split, '{"command":"shutdown"}', TRAIN % split])
+    assert done.returncode == 0
+    assert [reply["status"] for reply in replies] == ["ready", "complete"]
 
 
 def test_once_answers_one_job(split):
@@ -93,18 +111,25 @@ def test_once_answers_one_job(split):
     assert (done.returncode, len(replies)) == (0, 2)
 
 
-def test_a_learning_rate_that_explodes_is_reported_as_diverged(split):
-    line = (TRAIN % split).replace("0.001", "1e30")
-    _, replies = worker([line])
-    assert replies[1]["status"] == "error"
-    assert replies[1]["kind"] == "diverged"
+# `python -m gpu.trial`, and the training libraries that it has loaded when it ends.
+TRIAL = """
+import os, runpy, sys
+def leave(status):
+    names = ("torch", "xgboost", "lightgbm", "catboost", "sklearn")
+    print("loaded", [name for name in names if sys.modules.get(name)], file=sys.stderr, flush=True)
+    end(status)
+end, os._exit = os._exit, leave
+runpy.run_module("gpu.trial", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_trial_process_prints_one_object_and_saves_its_model(family, split, tmp_path):
+def test_a_trial_process_prints_one_object_saves_its_model_and_loads_its_own_library_only(
+    family, split, tmp_path
+):
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "gpu.trial", "--model-type", family),
+            *(sys.executable, "-c", TRIAL, "--model-type", family),
             *("--data-path", str(split), "--params", "{}"),
             *("--save-model", "--model-output-dir", str(tmp_path)),
         ],
@@ -118,6 +143,8 @@ def test_a_trial_process_prints_one_object_and_saves_its_model(family, split, tm
     assert result["r2"] > 0.5
     assert result["checkpoint_path"] == str(tmp_path / f"model.{CHECKPOINT_FORMATS[family]}")
     assert (tmp_path / f"model.{CHECKPOINT_FORMATS[family]}").stat().st_size > 0
+    library = "torch" if family == "neural_net" else family
+    assert done.stderr.splitlines()[-1] == f"loaded {[library]}"
 
 
 def test_a_trial_process_says_what_is_wrong_and_fails(tmp_path):
@@ -133,18 +160,3 @@ def test_a_trial_process_says_what_is_wrong_and_fails(tmp_path):
     )
     assert done.returncode == 1
     assert json.loads(done.stdout)["kind"] == "bad_job"
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_worker_loads_its_own_library_only(family, split):
-    code = (
-        "import sys; from gpu.worker.trainers import load_trainer;"
-        f"load_trainer({family!r}, 'cpu', 1);"
-        "print([m for m in ('torch','xgboost','lightgbm','catboost','sklearn') "
-        "if sys.modules.get(m)])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
-    library = "torch" if family == "neural_net" else family
-    assert done.stdout.strip() == str([library])

@@ -1,0 +1,40 @@
+"""The search that fault tests disturb, and what must be true of it at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from tests_integration import Workspace
+
+# Seconds of search, so that a fault finds it at work.
+TREES = {
+    "compare_models": False,
+    "model_type": "lightgbm",
+    "trials": 8,
+    "n_estimators": 200,
+    "target": "price",
+}
+
+
+def states(workspace: Workspace) -> dict[str, list[str]]:
+    """Optuna's state of every trial of each study."""
+    storage = f"sqlite:///{workspace.root}/optuna_studies/step5.db"
+    return {
+        name: [t.state.name for t in optuna.load_study(study_name=name, storage=storage).trials]
+        for name in optuna.get_all_study_names(storage)
+    }
+
+
+def check_trials(found: Sequence[str], count: int) -> None:
+    """Every trial once, in a final state; one more confirms the best at full resolution."""
+    assert not {"RUNNING", "WAITING"} & set(found)
+    assert found.count("COMPLETE") + found.count("PRUNED") == count + 1
+
+
+def check_same_end(workspace: Workspace, undisturbed: Workspace) -> None:
+    """The model in force is the one that the same search comes to undisturbed."""
+    one, other = workspace.sidecar(), undisturbed.sidecar()
+    assert one["params"] == other["params"]
+    assert one["metrics"]["cv"] == other["metrics"]["cv"]
+    assert one["metrics"]["holdout"] == other["metrics"]["holdout"]
