@@ -29,7 +29,8 @@ from benchmarks.figures import markdown
 from benchmarks.machine import machine_line
 from benchmarks.recovery_alarms import FOUND, Asked, ask, summary
 from benchmarks.recovery_alarms import key_of as alarm_key
-from benchmarks.recovery_cells import CORRUPTIONS, Cell, Measured, cells, measure
+from benchmarks.recovery_cells import CORRUPTIONS, Cell, cells
+from benchmarks.recovery_draws import Measured, measure
 from benchmarks.recovery_speed import SEEDINGS, Speed, measure_speed, speed_table
 from benchmarks.recovery_speed import key_of as speed_key
 
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="rows of the table whose key has this in it")
     parser.add_argument("--seed-bits", type=int, default=20, help="seeds searched: 2^this")
     parser.add_argument("--tries", type=int, default=3, help="histories a number of draws")
-    parser.add_argument("--budget", type=float, default=120.0, help="CPU seconds a cell")
-    parser.add_argument("--search-budget", type=float, default=20.0, help="of a false alarm's")
+    parser.add_argument("--budget", type=float, default=300.0, help="CPU seconds a cell")
+    parser.add_argument("--search-budget", type=float, default=10.0, help="of a false alarm's")
     parser.add_argument("--repeats", type=int, default=5, help="of throughput, 3 at least")
     parser.add_argument("--run-seconds", type=float, default=1.0, help="of throughput, a run")
     parser.add_argument("--out", type=Path, default=Path("recovery.jsonl"))

@@ -1,8 +1,9 @@
 """Is true randomness ever called found? Every method is asked about draws of no generator.
 
 The draws are the operating system's, so each run sees others. Lengths go from 100 to 2,000, M is
-1000, 100 or 10 in turn, gaps up to 20; every other history is searched as if draws were corrupted,
-every fourth as if some were missing. Every hundredth has draws enough for a Mersenne twister.
+1000, 100 or 10 in turn, gaps up to 20 where a gap takes well under a second; every other history is
+searched as if draws were corrupted, every fourth as if some were missing. Every hundredth has draws
+enough for a Mersenne twister.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 from benchmarks.figures import markdown
 from benchmarks.recovery_cells import ALGEBRA, SEARCHED
 from steps.prng import MappingError, generator_named, mapping_named
+from steps.prng.generators.lcg import Lcg32, Minstd
+from steps.prng.generators.mersenne import MersenneTwister
 from steps.prng.recovery.algebra import recover_state
 from steps.prng.recovery.brute_force import search_seeds
 from steps.prng.recovery.found import ALPHA, CannotRecover, Search
@@ -28,6 +31,8 @@ MODULI = (1000, 100, 10)
 _SHORTEST, _LONGEST = 100, 2000
 _TWISTER_EVERY, _TWISTER_DRAWS = 100, 9000
 _GAPS = range(21)
+# minstd and lcg32 try 2^31 / M states a gap.
+_WHOLE_OUTPUT_GAPS = {1000: range(21), 100: range(3), 10: range(1)}
 _SEED_GAPS = (0, 1)
 _SEEDS = range(1 << 16)
 # A draw of 0..9 shows one bit, and subsets of clean draws are soon hopeless.
@@ -144,15 +149,20 @@ def _searches(
             should_stop=lambda: time.process_time() > deadline,
         )
 
-    for generator, mappings in ALGEBRA.items():
-        slow = generator.startswith("mt")
-        if slow and not twister:
-            continue
-        for mapping in mappings[:1] if slow else mappings:
+    for generator, all_mappings in ALGEBRA.items():
+        mappings, gaps = all_mappings, _GAPS
+        match generator_named(generator):
+            case MersenneTwister() if not twister:
+                continue
+            case MersenneTwister():
+                mappings, gaps = all_mappings[:1], range(1)
+            case Minstd() | Lcg32():
+                gaps = _WHOLE_OUTPUT_GAPS[modulus]
+        for mapping in mappings:
             yield (
                 f"{generator} {mapping}",
-                lambda generator=generator, mapping=mapping, slow=slow: recover_state(
-                    question(generator, mapping, (0,) if slow else _GAPS, missing)
+                lambda generator=generator, mapping=mapping, gaps=gaps: recover_state(
+                    question(generator, mapping, gaps, missing)
                 ),
             )
     for generator, mapping, seeding in SEARCHED:

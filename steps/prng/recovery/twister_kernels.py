@@ -76,12 +76,13 @@ def fill_equations(
 def _renew(ring: Words, place: int, shift: int, twisted: Words) -> None:
     """The oldest word, at `place`, becomes the newest: Matsumoto and Nishimura's recurrence."""
     words, bits = ring.shape
-    newest = ring[place]
-    following, ahead = ring[(place + 1) % words], ring[(place + shift) % words]
-    lowest = following[0]
+    following, ahead = place + 1, place + shift
+    following -= words if following >= words else 0
+    ahead -= words if ahead >= words else 0
+    lowest = ring[following, 0]
     # Bit b of the joined word moves to b - 1; its upper bits are the old word's.
     for bit in range(_LOW_BITS - 1):
-        newest[bit] = following[bit + 1] ^ ahead[bit] ^ (lowest & twisted[bit])
+        ring[place, bit] = ring[following, bit + 1] ^ ring[ahead, bit] ^ (lowest & twisted[bit])
     for bit in range(_LOW_BITS - 1, bits - 1):
-        newest[bit] = newest[bit + 1] ^ ahead[bit] ^ (lowest & twisted[bit])
-    newest[bits - 1] = ahead[bits - 1] ^ (lowest & twisted[bits - 1])
+        ring[place, bit] = ring[place, bit + 1] ^ ring[ahead, bit] ^ (lowest & twisted[bit])
+    ring[place, bits - 1] = ring[ahead, bits - 1] ^ (lowest & twisted[bits - 1])
