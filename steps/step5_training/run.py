@@ -55,7 +55,7 @@ class Prepared:
 
 
 def run(request: StepRequest) -> StepResult:
-    """Compare the families on one table; see docs/step5.md for the whole account."""
+    """Compare the families on one table; see docs/chapter-05-training.md for the whole account."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if (untrained := without_training(request, _now())) is not None:
         return untrained
