@@ -14,6 +14,7 @@ from steps.prng.base import Generator
 from steps.prng.generators.java import JavaRandom
 from steps.prng.generators.lcg import Lcg32, Minstd
 from steps.prng.generators.mersenne import MersenneTwister
+from steps.prng.generators.xorshift import Xorshift, Xorshift128
 from steps.prng.recovery.seed_lanes import lanes_of
 
 EffortName = Literal["quick", "standard", "deep"]
@@ -22,15 +23,15 @@ _STATES_31 = 1 << 31
 # A million seeds a second with a kernel; the first looks, where draws are taken to be clean.
 _FAST = {
     "java": 1400.0,
-    "xorshift32": 900.0,
-    "pcg32": 800.0,
-    "xorshift64": 500.0,
-    "xorshift64star": 400.0,
-    "splitmix64": 400.0,
-    "philox4x32": 180.0,
-    "xoshiro256plusplus": 160.0,
-    "sfc64": 120.0,
-    "mt19937": 15.0,
+    "xorshift32": 1500.0,
+    "pcg32": 1100.0,
+    "xorshift64": 900.0,
+    "xorshift64star": 650.0,
+    "splitmix64": 550.0,
+    "philox4x32": 220.0,
+    "xoshiro256plusplus": 200.0,
+    "sfc64": 140.0,
+    "mt19937": 20.0,
 }
 # By numpy.
 _SLOW = {
@@ -51,7 +52,8 @@ class Effort:
     twister_gaps: gaps of a Mersenne twister, seconds each. seeds, seeds_largest_gap, seeds_s: of
     the search of small seeds. all_seeds_s: of the search of all 2^32; 0: none. days_before: seeds
     that are a time in seconds, so many days before the first draw. milliseconds: also times in
-    milliseconds. sieve_seeds: of each generator and mapping, in the sieve.
+    milliseconds. all_tolerant: all seeds also where draws may be wrong. sieve_seeds: of each
+    generator and mapping, in the sieve.
     """
 
     largest_gap: int
@@ -63,13 +65,14 @@ class Effort:
     all_seeds_s: float
     days_before: int
     milliseconds: bool
+    all_tolerant: bool
     sieve_seeds: int
 
 
 EFFORTS: dict[EffortName, Effort] = {
     "quick": Effort(
         largest_gap=20,
-        algebra_s=0.25,
+        algebra_s=0.3,
         twister_gaps=1,
         seeds=1 << 20,
         seeds_largest_gap=3,
@@ -77,6 +80,7 @@ EFFORTS: dict[EffortName, Effort] = {
         all_seeds_s=0,
         days_before=7,
         milliseconds=False,
+        all_tolerant=False,
         sieve_seeds=1 << 10,
     ),
     "standard": Effort(
@@ -86,9 +90,10 @@ EFFORTS: dict[EffortName, Effort] = {
         seeds=1 << 24,
         seeds_largest_gap=20,
         seeds_s=0.5,
-        all_seeds_s=12,
+        all_seeds_s=8,
         days_before=100,
         milliseconds=False,
+        all_tolerant=False,
         sieve_seeds=1 << 14,
     ),
     "deep": Effort(
@@ -101,18 +106,19 @@ EFFORTS: dict[EffortName, Effort] = {
         all_seeds_s=2000,
         days_before=3660,
         milliseconds=True,
+        all_tolerant=True,
         sieve_seeds=1 << 17,
     ),
 }
 
 
 def algebra_s(
-    generator: Generator, modulus: int, outputs_per_draw: int, clean: float, tolerant: bool
+    generator: Generator, modulus: int, outputs_per_draw: int, tolerant: bool, trials: int
 ) -> float:
     """CPU seconds of one gap from one start.
 
-    tolerant: whether draws may be wrong, so that subsets or anchors are tried in turn; clean: with
-    what probability no draw of such a subset is.
+    tolerant: whether draws may be wrong, so that draws or subsets of them take turns. trials: of a
+    generator linear over GF(2) so many subsets, 1 where draws are clean.
     """
     match generator:
         case JavaRandom():
@@ -123,8 +129,10 @@ def algebra_s(
             return _STATES_31 * chance * 5.5e-9 * (1 + 20 * chance) * (20 if tolerant else 1)
         case MersenneTwister():
             return 4.0
+        case Xorshift() | Xorshift128():
+            return 0.4e-3 + trials * 6e-9 * generator.state_bits**2
         case _:
-            return 0.4e-3 * (1.5 / max(clean, 1e-6) if tolerant else 1)
+            raise ValueError(f"{generator.name} is not searched by algebra")
 
 
 def seeds_per_s(generator: str, seeding: str, outputs_per_draw: int, corruption: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +19,7 @@ from steps.prng.mappings import mapping_named
 from steps.prng.recovery.algebra import recover_state
 from steps.prng.recovery.brute_force import search_seeds
 from steps.prng.recovery.found import CannotRecover, Search, TooFewDraws
+from steps.prng.recovery.linear import subsets_of
 from steps.prng.recovery.question import Question
 
 # A short history with corrupted draws has too few clean subsets of them: more are asked for, up to
@@ -55,6 +56,27 @@ def algebra_need(
         )
 
     return _need(asked, generator, mapping, modulus, gaps, corruption, alpha)
+
+
+@lru_cache(maxsize=4096)
+def subsets_need(
+    generator: str,
+    mapping: str,
+    modulus: int,
+    draws: int,
+    corruption: float,
+    missing_rate: float,
+    alpha: float,
+) -> tuple[int, int] | None:
+    """Draws that a start takes and subsets that are tried, of a generator linear over GF(2).
+
+    draws: how many there are. None where they cannot be searched with so many wrong ones.
+    """
+    question = _question(generator, mapping, modulus, range(1), corruption, alpha, draws)
+    try:
+        return subsets_of(replace(question, missing_rate=missing_rate))
+    except CannotRecover:
+        return None
 
 
 @lru_cache(maxsize=4096)

@@ -81,7 +81,7 @@ def _of_seeds(
         yield search(range(small), range(1), scope.corruption, _LATE_DRAWS)
     whole = part.first == 0
     if effort.all_seeds_s and part.stream == ALL and whole:
-        for corruption in variants:
+        for corruption in variants if effort.all_tolerant else variants[:1]:
             every = affordable(effort.all_seeds_s, corruption, 1 << 32)
             if every > small:
                 yield search(range(every), range(1), corruption)

@@ -75,6 +75,16 @@ def recover_linear(question: Question) -> Search:
     return judge.search()
 
 
+def subsets_of(question: Question) -> tuple[int, int]:
+    """Draws that recover_linear works on from one start, and subsets of them that it may try.
+
+    Raises as recover_linear does before it begins.
+    """
+    system = _System.of(question)
+    question.require(system.draws, "the search for a state")
+    return system.draws, system.trials
+
+
 @dataclass(frozen=True, eq=False)
 class _System:
     """What does not depend on window and gap.

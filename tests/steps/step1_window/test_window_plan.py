@@ -121,3 +121,22 @@ def test_power_says_what_was_enough_and_what_no_search_would_catch():
     assert rows["mt19937", "algebra", 0.0].draws_wanted > 7000
     assert rows["mt19937", "algebra", 0.1].draws_wanted is None
     assert fewest_draws(tuple(rows.values()), 0.1).generator == "pcg32"
+
+
+def test_where_hardly_any_start_is_clean_wrong_draws_are_borne():
+    scope = replace(SCOPE, pairs=(("xorshift32", "multiply"), ("xorshift128", "mod")))
+    plan = [search for search in plan_searches(SUBJECT, scope) if search.starts != 1]
+    ways = {search.generator: (search.corruption, search.starts) for search in plan}
+    assert ways["xorshift32"][0] == 0.0
+    assert ways["xorshift32"][1] >= 16
+    borne = [s for s in plan_searches(SUBJECT, scope) if s.corruption and s.method == "algebra"]
+    assert {search.generator for search in borne} == {"xorshift128"}
+
+
+def test_what_a_search_would_take_too_long_for_is_left_out_and_says_so():
+    scope = replace(SCOPE, pairs=(("minstd_rand", "digits_mod"),))
+    (clean, rough) = plan_searches(SUBJECT, scope)
+    assert "left to more effort: a gap takes about 3.5 s" in clean.left_out
+    assert rough.left_out is not None
+    deep = plan_searches(SUBJECT, replace(scope, effort=EFFORTS["deep"]))
+    assert all(search.left_out is None for search in deep)

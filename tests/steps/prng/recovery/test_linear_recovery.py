@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from steps.prng.recovery.found import CannotRecover, TooFewDraws
-from steps.prng.recovery.linear import recover_linear
+from steps.prng.recovery.linear import recover_linear, subsets_of
 
 
 @pytest.mark.parametrize("generator", ["xorshift32", "xorshift64", "xorshift64star", "xorshift128"])
@@ -82,3 +82,14 @@ def test_a_hopeless_rate_of_corruption_is_refused(history):
 def test_draws_without_linear_bits_are_refused(history, generator, mapping, modulus, why):
     with pytest.raises(CannotRecover, match=why):
         recover_linear(history(generator, mapping, modulus).question())
+
+
+def test_the_subsets_that_may_be_tried_are_told_beforehand(history):
+    made = history("xorshift64", draws=200)
+    draws, clean = subsets_of(made.question())
+    assert (draws < 40, clean) == (True, 1)
+    more, tried = subsets_of(made.question(corruption=0.1))
+    assert more > draws
+    assert 64 < tried < subsets_of(made.question(corruption=0.2))[1]
+    with pytest.raises(TooFewDraws):
+        subsets_of(history("xorshift64", draws=20).question())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from steps.prng import GENERATORS, MAPPINGS, Law
+from steps.prng.recovery import truncated_lcg
 from steps.prng.recovery.found import CannotRecover, TooFewDraws
 from steps.prng.recovery.truncated_lcg import recover_truncated_lcg
 
@@ -121,3 +122,28 @@ def test_a_search_that_is_stopped_says_so(noise):
     question = dataclasses.replace(noise("java", "next_int", seed=1), should_stop=lambda: True)
     search = recover_truncated_lcg(question)
     assert (search.found, search.complete) == (None, False)
+
+
+def test_many_starts_pass_by_wrong_draws_and_find_a_stretch_in_the_middle(history):
+    made = history("java", "next_int", draws=60)
+    noise = np.random.default_rng(1).integers(0, 1000, 140)
+    mixed = np.concatenate([noise[:70], made.draws, noise[70:]])
+    question = dataclasses.replace(made, draws=mixed).question()
+    assert recover_truncated_lcg(question).found is None
+    found = recover_truncated_lcg(dataclasses.replace(question, starts=16)).found
+    assert (found.first, found.stop, found.state) == (70, 130, made.state)
+
+
+def test_an_upper_pass_is_seldom_made_in_vain(noise, monkeypatch):
+    # Of a digit alone the upper pass takes 2^30 / 5 candidates: a thousand times the lower one.
+    tried = []
+    monkeypatch.setattr(truncated_lcg, "binary_candidates", lambda *_: len(tried.append(1) or []))
+    question = dataclasses.replace(noise("java", "digits_mod", draws=400, seed=2), starts=64)
+    assert recover_truncated_lcg(question).found is None
+    assert len(tried) <= 1
+
+
+@pytest.mark.parametrize("starts", [0, -1])
+def test_a_search_from_no_start_is_refused(history, starts):
+    with pytest.raises(ValueError, match="starts must be at least 1"):
+        dataclasses.replace(history("java").question(), starts=starts)
