@@ -12,6 +12,7 @@ from pathlib import Path
 
 
 def main(prediction_path: str, truth_path: str) -> int:
+    """Print both; exit status 0 if all that was foretold was made."""
     prediction = json.loads(Path(prediction_path).read_text(encoding="utf-8"))
     truth = json.loads(Path(truth_path).read_text(encoding="utf-8"))
     foretold, made = prediction["next_draws"], truth["next_draws"]
