@@ -18,7 +18,7 @@ check=$(cd "$here" && pwd)/check_prediction.py
 cd "$workspace"
 say "1. Compare four model families on the orders"
 run watcher --run-pipeline --start-step 5 --end-step 5 \
-    --params '{"survivors": "orders.csv", "target": "minutes", "compare_models": true, "trials": 8}'
+    --params '{"survivors": "orders.csv", "target": "minutes", "compare_models": true, "trials": 5}'
 
 say "2. Score five new orders with the winner"
 run watcher --predict new_orders.csv --output predictions.csv
@@ -28,7 +28,7 @@ say "3. A draw machine that is a java.util.Random with a secret seed: find it an
 mkdir secret
 run watcher --simulate secret/history.json --params '{"generator": "java", "seed_bits": 48, "count": 600}'
 run watcher --workspace secret --run-pipeline --start-step 0 --end-step 6 \
-    --params '{"draw_history": "history.json", "effort": "quick"}'
+    --params '{"draw_history": "history.json", "effort": "quick", "trials": 2}'
 say "What the simulation drew next, which nobody but its truth file knew"
 python "$check" secret/predictions/next_draw_prediction.json secret/history.json.truth.json
 
@@ -37,7 +37,7 @@ mkdir fair
 run watcher --simulate fair/history.json --params '{"generator": "true", "count": 600}'
 status=0
 run watcher --workspace fair --run-pipeline --start-step 0 --end-step 6 \
-    --params '{"draw_history": "history.json", "effort": "quick"}' || status=$?
+    --params '{"draw_history": "history.json", "effort": "quick", "trials": 2}' || status=$?
 [ "$status" -eq 12 ]
 
 say "Done. In $workspace: the winner in models/reinforcement, the comparison in

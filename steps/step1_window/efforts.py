@@ -94,7 +94,7 @@ EFFORTS: dict[EffortName, Effort] = {
         days_before=100,
         milliseconds=False,
         all_tolerant=False,
-        sieve_seeds=1 << 14,
+        sieve_seeds=1 << 12,
     ),
     "deep": Effort(
         largest_gap=500,
@@ -107,7 +107,7 @@ EFFORTS: dict[EffortName, Effort] = {
         days_before=3660,
         milliseconds=True,
         all_tolerant=True,
-        sieve_seeds=1 << 17,
+        sieve_seeds=1 << 15,
     ),
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from steps.forensics.candidates import proven
 from steps.forensics.documents import CandidateRecord, SearchRecord
 from steps.forensics.history import ALL
+from steps.prng.base import Words
 from steps.prng.generators import generator_named
 from steps.prng.law import Law
 from steps.prng.mappings import Draws, Unrejected, mapping_named
@@ -68,11 +70,15 @@ def sieve_passes(pairs: tuple[tuple[str, str], ...], seeds: int) -> tuple[Pass, 
     Fewer where seeding fills hundreds of words.
     """
     made = []
-    for name, mapping in pairs:
+    for name in dict.fromkeys(name for name, _ in pairs):
         generator = generator_named(name)
         share = _LONG_SHARE if generator.state_words > _LONG_STATE else 1
+        # Mappings of a seeding in a row: they share the seeded states.
         made += [
-            Pass(name, seeding, mapping, max(1, seeds // share)) for seeding in generator.seedings
+            Pass(name, seeding, mapping, max(1, seeds // share))
+            for seeding in generator.seedings
+            for other, mapping in pairs
+            if other == name
         ]
     return tuple(made)
 
@@ -147,9 +153,14 @@ def _matches(
     at_once = min(_SEEDS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // generator.state_words))
     for start in range(0, one.seeds, at_once):
         seeds = np.arange(start, min(start + at_once, one.seeds), dtype=np.uint64)
-        states = generator.seed(seeds, one.seeding)
+        states = _seeded(one.generator, one.seeding, start, start + seeds.size)
         made = law.draws(states, recent.shape[0], first=first)
         yield seeds.astype(np.int64), np.count_nonzero(made == recent, axis=1)
+
+
+@lru_cache(maxsize=1)
+def _seeded(generator: str, seeding: str, start: int, stop: int) -> Words:
+    return generator_named(generator).seed(np.arange(start, stop, dtype=np.uint64), seeding)
 
 
 def _best(rows: NDArray[np.int64], kept: int) -> NDArray[np.int64]:

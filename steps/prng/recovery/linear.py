@@ -50,10 +50,18 @@ def recover_linear(question: Question) -> Search:
     """
     system = _System.of(question)
     judge = Judge(question, system.unknowns * math.log(2))
+    # Windows alike in which draws can be read share their coefficients.
+    apart = np.zeros(0, np.int64)
+    rows_of: dict[int, Words] = {}
     for number, shown in enumerate(windows(question, system.shown, system.draws)):
         known, right = system.right_sides(shown)
+        if not np.array_equal(apart, shown.draw - shown.draw[0]):
+            apart = shown.draw - shown.draw[0]
+            rows_of.clear()
         for gap in question.gaps:
-            rows = system.rows(shown, (gap + 1) * question.outputs_per_draw)
+            if gap not in rows_of:
+                rows_of[gap] = system.rows(shown, (gap + 1) * question.outputs_per_draw)
+            rows = rows_of[gap]
             for done in range(0, system.trials, _TRIALS_AT_ONCE):
                 if question.should_stop():
                     return judge.search(complete=False)
