@@ -63,7 +63,7 @@ def codes(history):
         ("jsonl", "\n".join(map(json.dumps, ROWS))),
         ("csv", CSV),
         ("csv", CSV.replace(",", ";")),
-        ("csv.gz", gzip.compress(CSV.encode())),
+        ("csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("parquet", pa.Table.from_pylist(ROWS)),
         ("parquet", TYPED),
     ],

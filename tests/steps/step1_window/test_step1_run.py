@@ -87,7 +87,7 @@ def test_true_randomness_is_no_generator(search, simulated):
 def test_eight_draws_are_too_few_and_the_headline_says_how_many_would_do(search, simulated):
     done = search(simulated(TRUE, count=8), **FEW)
     assert done.config.verdict == "insufficient data"
-    assert done.result.status == "no_signal"
+    assert done.result.status == "complete"
     assert "Too few draws: 6" in done.result.headline
     wanted = min(row.draws_wanted for row in done.config.power if row.corruption == 0.1)
     assert f"About {-(-wanted * 10 // 8)} draws in all" in done.result.what_next[0]
