@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpu.worker.trainers import base
+from steps import entry
 
 # Trainers hide pandas from their own worker process; this process has other tests to run.
 base.hide_modules = lambda names: None
@@ -26,6 +27,12 @@ def _usual_arithmetic() -> None:
     """A training library that an earlier test has loaded may switch subnormal numbers off."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL("libm.so.6").fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_asked_to_stop() -> None:
+    """A signal that an earlier test sent to this process is remembered for good."""
+    entry._stop.clear()
 
 
 @pytest.fixture(scope="session")
