@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def run(request: StepRequest) -> StepResult:
     holdout = read_part(paths["holdout"], window.history)
     named = sorted({candidate.stream for candidate in survivors})
     records = records_of(train, holdout, named)
+    too_few = window.verdict == "insufficient data"
     progress.say("scoring", f"{len(survivors)} candidates")
     scored = score(
         survivors,
@@ -55,13 +57,15 @@ def run(request: StepRequest) -> StepResult:
             recency_draws=scorer.recency_draws,
             lane_weight=scorer.lane_weight,
         ),
-        table_rows=settings.table_rows,
+        table_rows=0 if too_few else settings.table_rows,
         seed=settings.seed,
         threads=usable_cores(),
         should_stop=stop_requested,
     )
     if scored is None:
         return _halted(request)
+    if too_few:
+        scored = replace(scored, nothing_to_learn="the draws are too few for any search")
     sure = hold_against_holdout([c for c in survivors if proven(c)], records)
     progress.say("writing the table")
     workspace = Path(request.workspace)

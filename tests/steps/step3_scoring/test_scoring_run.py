@@ -125,6 +125,15 @@ def test_too_few_draws_held_back_leave_nothing_to_learn(tmp_path):
     assert facts.nothing_to_learn == "no draw was held back to judge candidates by"
 
 
+def test_too_few_draws_for_any_search_are_nothing_to_learn_from(tmp_path):
+    history, _ = true_history(count=80)
+    lay_out(tmp_path, history, survivors(10), train=60, verdict="insufficient data")
+    run(request_for(tmp_path, 3))
+    facts = read_scored_facts(tmp_path / SCORED_FILE)
+    assert facts.nothing_to_learn == "the draws are too few for any search"
+    assert facts.controls == 0
+
+
 def test_a_candidate_of_another_game_is_refused(tmp_path):
     history, _ = true_history(count=60)
     lay_out(tmp_path, history, [candidate(1), candidate(2, modulus=100)], train=50)
