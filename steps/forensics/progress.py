@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from steps.contract import Output, Progress, StepRequest
+from steps.contract import Output, Progress, StepRequest, StepResult
 from steps.files import replace_quickly, sha256_file
 
 EVERY_S = 0.5
@@ -51,4 +51,15 @@ def outputs_in(workspace: Path, *files: str) -> tuple[Output, ...]:
             bytes=(workspace / file).stat().st_size,
         )
         for file in files
+    )
+
+
+def halted(request: StepRequest, headline: str) -> StepResult:
+    """The result of a step that people stopped."""
+    return StepResult(
+        run_id=request.run_id,
+        step=request.step,
+        attempt=request.attempt,
+        status="halted",
+        headline=headline,
     )

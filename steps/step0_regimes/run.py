@@ -9,7 +9,7 @@ from steps.entry import stop_requested
 from steps.files import write_text_atomic
 from steps.forensics.documents import REGIMES_FILE, write_document
 from steps.forensics.intake import read_history
-from steps.forensics.progress import StepProgress, outputs_in
+from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.settings import read_settings
 from steps.step0_regimes.finding import find_regimes
 from steps.step0_regimes.report import REPORT_FILE, regimes_report
@@ -35,13 +35,7 @@ def run(request: StepRequest) -> StepResult:
     try:
         regimes = find_regimes(history, settings, request.run_id, before_part)
     except _Stopped:
-        return StepResult(
-            run_id=request.run_id,
-            step=request.step,
-            attempt=request.attempt,
-            status="halted",
-            headline="Stopped before all changes were looked for; nothing was written.",
-        )
+        return halted(request, "Stopped before all changes were looked for; nothing was written.")
     workspace = Path(request.workspace)
     write_document(workspace / REGIMES_FILE, regimes)
     write_text_atomic(workspace / REPORT_FILE, regimes_report(regimes, history, settings))

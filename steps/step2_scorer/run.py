@@ -19,7 +19,7 @@ from steps.forensics.documents import (
 )
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
-from steps.forensics.progress import StepProgress, outputs_in
+from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.settings import read_settings
 from steps.step2_scorer.choice import CORRUPTIONS, BeforeEach, Choice, choose
 from steps.step2_scorer.evidence import evidence_of
@@ -52,13 +52,7 @@ def run(request: StepRequest) -> StepResult:
     try:
         choice = _choice(request, window, default, before_each) if settings.tune_scorer else None
     except _Stopped:
-        return StepResult(
-            run_id=request.run_id,
-            step=request.step,
-            attempt=request.attempt,
-            status="halted",
-            headline="Stopped before all parameters were tried; nothing was written.",
-        )
+        return halted(request, "Stopped before all parameters were tried; nothing was written.")
     belief = default if choice is None else choice.belief
     config = ScorerConfig(
         run_id=request.run_id,

@@ -16,7 +16,7 @@ from steps.forensics.documents import SCORED_FILE, ScorerConfig, WindowConfig, r
 from steps.forensics.documents import write_document as write
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
-from steps.forensics.progress import StepProgress, outputs_in
+from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.scored import ScoredFacts, write_scored
 from steps.forensics.settings import read_settings
 from steps.step3_scoring.proven import PROVEN_FILE, ProvenCandidates, hold_against_holdout
@@ -63,7 +63,7 @@ def run(request: StepRequest) -> StepResult:
         should_stop=stop_requested,
     )
     if scored is None:
-        return _halted(request)
+        return halted(request, "Stopped before all survivors were scored; nothing was written.")
     if too_few:
         scored = replace(scored, nothing_to_learn="the draws are too few for any search")
     sure = hold_against_holdout([c for c in survivors if proven(c)], records)
@@ -144,13 +144,3 @@ def _what_next(scored: Scored) -> tuple[str, ...]:
     if scored.nothing_to_learn is not None:
         return ("the verdict: watcher --run-pipeline --start-step 6 --end-step 6",)
     return ("train on the table: watcher --run-pipeline --start-step 4 --end-step 6",)
-
-
-def _halted(request: StepRequest) -> StepResult:
-    return StepResult(
-        run_id=request.run_id,
-        step=request.step,
-        attempt=request.attempt,
-        status="halted",
-        headline="Stopped before all survivors were scored; nothing was written.",
-    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from steps.contract import Output, Signal, StepRequest, StepResult
+from steps.contract import Signal, StepRequest, StepResult
 from steps.contract.diagnostics import TrainingDiagnostics
-from steps.files import sha256_file
+from steps.forensics.progress import outputs_in
 from steps.forensics.scored import nothing_to_learn
 from steps.step5_training.diagnosis.document import write_document
 
@@ -39,12 +39,6 @@ def without_training(request: StepRequest, now: datetime) -> StepResult | None:
         attempt=request.attempt,
         status="no_signal",
         headline=headline,
-        outputs=(
-            Output(
-                path=str(path.relative_to(workspace)),
-                sha256=sha256_file(path),
-                bytes=path.stat().st_size,
-            ),
-        ),
+        outputs=outputs_in(workspace, str(path.relative_to(workspace))),
         signal=signal,
     )

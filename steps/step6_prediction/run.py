@@ -25,7 +25,7 @@ from steps.forensics.documents import (
 )
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
-from steps.forensics.progress import StepProgress, outputs_in
+from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.scored import ScoredFacts, read_scored_facts
 from steps.forensics.settings import read_settings
 from steps.step6_prediction.following import follow
@@ -79,7 +79,7 @@ def run(request: StepRequest) -> StepResult:
         should_stop=stop_requested,
     )
     if replayed is None:
-        return _halted(request)
+        return halted(request, "Stopped before the replay was done; nothing was written.")
     evidence = Evidence(window, known, tuple(sure), replayed, step5)
     prediction = predict(
         evidence, request.run_id, datetime.now(UTC), next_count=settings.next_count, rng=rng
@@ -154,13 +154,3 @@ def _what_next(prediction: Prediction) -> tuple[str, ...]:
     if prediction.draws_wanted is not None:
         return (f"run steps 0 to 6 again with {prediction.draws_wanted} draws or more", read)
     return ("more draws catch more: run steps 0 to 6 again when there are many more", read)
-
-
-def _halted(request: StepRequest) -> StepResult:
-    return StepResult(
-        run_id=request.run_id,
-        step=request.step,
-        attempt=request.attempt,
-        status="halted",
-        headline="Stopped before the replay was done; nothing was written.",
-    )
