@@ -157,7 +157,7 @@ class SearchRecord(Frozen):
 
 class PowerRow(Frozen):
     """What the search would have caught: draws_wanted of this generator and mapping, with so many
-    draws wrong, against the draws there were.
+    draws wrong, against the draws there were. seeds: how many were searched, of the method seeds.
     """
 
     generator: str
@@ -167,6 +167,7 @@ class PowerRow(Frozen):
     largest_gap: int
     draws_wanted: int | None
     enough: bool
+    seeds: int | None = None
 
 
 class WindowConfig(Frozen):

@@ -9,8 +9,9 @@ from steps.entry import stop_requested
 from steps.files import write_text_atomic
 from steps.forensics.documents import REGIMES_FILE, write_document
 from steps.forensics.intake import read_history
-from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.settings import read_settings
+from steps.progress import StepProgress
+from steps.results import halted, outputs_in
 from steps.step0_regimes.finding import find_regimes
 from steps.step0_regimes.report import REPORT_FILE, regimes_report
 from steps.step0_regimes.settings import RegimeSettings

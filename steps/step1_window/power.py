@@ -39,6 +39,7 @@ def power_rows(
                     largest_gap=0 if widest is None else widest.gaps[-1],
                     draws_wanted=wanted,
                     enough=wanted is not None and wanted <= draws,
+                    seeds=None if widest is None or method == "algebra" else len(widest.seeds),
                 )
             )
     return tuple(rows)

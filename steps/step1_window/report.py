@@ -13,6 +13,7 @@ from steps.forensics.documents import (
     SearchRecord,
     WindowConfig,
 )
+from steps.forensics.power_table import power_table
 from steps.step1_window.power import fewest_draws
 from steps.step1_window.settings import WindowSettings
 
@@ -117,7 +118,7 @@ def window_report(
     if left_out:
         lines += ["", "Not tried:", ""]
         lines += [f"- {count} searches: {why}" for why, count in left_out.most_common(20)]
-    lines += ["", "## What would have been caught", "", *_power(config.power)]
+    lines += ["", "## What would have been caught", "", *power_table(config.power)]
     lines += [
         "",
         "## Survivors",
@@ -172,28 +173,3 @@ def _searched(searches: Sequence[SearchRecord]) -> list[str]:
             f"{sum(search.seconds for search in group):.1f} |"
         )
     return lines
-
-
-def _power(power: Sequence[PowerRow]) -> list[str]:
-    """Draws wanted by generator, mapping and method, a column for each share of wrong draws."""
-    shares = sorted({row.corruption for row in power})
-    groups: dict[tuple[str, str, str], dict[float, PowerRow]] = {}
-    for row in power:
-        groups.setdefault((row.generator, row.mapping, row.method), {})[row.corruption] = row
-    lines = [
-        "Draws wanted to learn from, by the share of wrong draws; in brackets where there were too "
-        "few, a dash where no search was made that would do.",
-        "",
-        "| generator | mapping | by | " + " | ".join(f"{share:.0%}" for share in shares) + " |",
-        "|---|---|---|" + "--:|" * len(shares),
-    ]
-    for (generator, mapping, method), row_of in groups.items():
-        cells = [_cell(row_of[share]) for share in shares]
-        lines.append(f"| {generator} | {mapping} | {method} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _cell(row: PowerRow) -> str:
-    if row.draws_wanted is None:
-        return "-"
-    return f"{row.draws_wanted:,}" if row.enough else f"({row.draws_wanted:,})"

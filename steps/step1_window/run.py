@@ -28,9 +28,10 @@ from steps.forensics.documents import (
 from steps.forensics.history import DrawHistory
 from steps.forensics.intake import read_history
 from steps.forensics.parts import write_part
-from steps.forensics.progress import StepProgress, outputs_in
 from steps.forensics.settings import read_settings
 from steps.prng.recovery.found import ALPHA
+from steps.progress import StepProgress
+from steps.results import halted, outputs_in
 from steps.step1_window.answers import FOLDER, AnswerStore
 from steps.step1_window.ask import Asker, readable
 from steps.step1_window.efforts import EFFORTS
@@ -40,6 +41,7 @@ from steps.step1_window.planned import Planned, Scope, Subject
 from steps.step1_window.power import power_rows
 from steps.step1_window.report import REPORT_FILE, headline, verdict_of, what_next, window_report
 from steps.step1_window.search import Searcher, Stopped, most_follow_ups, time_is_up
+from steps.step1_window.seed_devices import SeedDevices, seed_devices
 from steps.step1_window.settings import WindowSettings
 from steps.step1_window.sieve import Pass, Sieved, pass_record, sieve, sieve_passes
 from steps.step1_window.split import segments_of, train_count
@@ -79,20 +81,19 @@ def run(request: StepRequest) -> StepResult:
     work = _planned(history, train, settings, names, segments, notes)
     store = AnswerStore(workspace / FOLDER)
     try:
-        evidence, records = _search(work, settings, store, progress)
+        with seed_devices(settings.seed_search_device, request) as devices:
+            evidence, records = _search(work, settings, store, progress, devices)
         sieved = _sieve(work, settings, evidence, progress)
     except Stopped:
-        return StepResult(
-            run_id=request.run_id,
-            step=request.step,
-            attempt=request.attempt,
-            status="halted",
-            headline="Stopped before all searches were made; those that were are kept.",
-            what_next=("go on where it stopped: watcher --run-pipeline --resume",),
+        return halted(
+            request,
+            "Stopped before all searches were made; those that were are kept.",
+            "go on where it stopped: watcher --run-pipeline --resume",
         )
     store.forget_others()
     notes = (
         *notes,
+        *devices.notes,
         *(Note(level="info", code="answer_set_aside", message=said) for said in store.set_aside),
     )
     return _written(request, settings, work, evidence, records, sieved, notes)
@@ -133,7 +134,11 @@ def _planned(
 
 
 def _search(
-    work: _Work, settings: WindowSettings, store: AnswerStore, progress: StepProgress
+    work: _Work,
+    settings: WindowSettings,
+    store: AnswerStore,
+    progress: StepProgress,
+    devices: SeedDevices,
 ) -> tuple[Evidence, list[SearchRecord]]:
     history, train = work.history, work.train
     rows = {stream: history.rows(stream) for stream in history.facts.streams}
@@ -156,6 +161,7 @@ def _search(
         store,
         threads,
         lambda: stop_requested() or out_of_time(),
+        devices,
     )
     searcher = Searcher(
         asker,

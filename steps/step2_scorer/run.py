@@ -19,8 +19,9 @@ from steps.forensics.documents import (
 )
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
-from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.settings import read_settings
+from steps.progress import StepProgress
+from steps.results import halted, outputs_in
 from steps.step2_scorer.choice import CORRUPTIONS, BeforeEach, Choice, choose
 from steps.step2_scorer.evidence import evidence_of
 from steps.step2_scorer.report import REPORT_FILE, scorer_report, sentence_of

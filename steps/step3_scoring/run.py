@@ -16,9 +16,10 @@ from steps.forensics.documents import SCORED_FILE, ScorerConfig, WindowConfig, r
 from steps.forensics.documents import write_document as write
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
-from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.scored import ScoredFacts, write_scored
 from steps.forensics.settings import read_settings
+from steps.progress import StepProgress
+from steps.results import halted, outputs_in
 from steps.step3_scoring.proven import PROVEN_FILE, ProvenCandidates, hold_against_holdout
 from steps.step3_scoring.report import REPORT_FILE, headline, scoring_report
 from steps.step3_scoring.scoring import Scored, records_of, score

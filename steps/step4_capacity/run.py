@@ -9,8 +9,9 @@ from gpu.host.machine import available_memory_mib, usable_cores
 from steps.contract import StepRequest, StepResult
 from steps.files import sha256_file, write_text_atomic
 from steps.forensics.documents import ENGINE_FILE, EngineConfig, write_document
-from steps.forensics.progress import StepProgress, outputs_in
 from steps.forensics.settings import read_settings
+from steps.progress import StepProgress
+from steps.results import outputs_in
 from steps.step4_capacity.report import REPORT_FILE, capacity_report
 from steps.step4_capacity.settings import CapacitySettings
 from steps.step4_capacity.shape import shape_of

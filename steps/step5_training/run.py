@@ -18,6 +18,7 @@ from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
 from steps.policies import LivePolicy
+from steps.progress import StepProgress
 from steps.step5_training.capacity import with_capacity
 from steps.step5_training.comparison import Comparison, Orders
 from steps.step5_training.final_fit import Places
@@ -29,7 +30,6 @@ from steps.step5_training.orders import Desk, allowed, look, open_policy
 from steps.step5_training.phases import Phases
 from steps.step5_training.placement import Placement, size_of
 from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
-from steps.step5_training.progress import ProgressFile
 from steps.step5_training.report import halted_result, publish_run
 from steps.step5_training.scheduler import Scheduler
 from steps.step5_training.settings import Settings, SettingsError, read_settings
@@ -41,6 +41,8 @@ from steps.step5_training.wording import placement_notes
 from steps.tables import Table, TableError, read_table
 
 log = logging.getLogger(__name__)
+
+SEARCHING = "searching"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ def run(request: StepRequest) -> StepResult:
     if (untrained := without_training(request, _now())) is not None:
         return untrained
     started = time.monotonic()
-    progress = ProgressFile(request)
-    phases = Phases(progress.phase)
+    progress = StepProgress(request)
+    phases = Phases(progress.say)
     out_dir = Path(request.out_dir)
     for left in out_dir.parents[1].glob("*/*/scratch"):
         shutil.rmtree(left)  # of a run that was killed: one watcher works here at a time
@@ -85,7 +87,7 @@ def run(request: StepRequest) -> StepResult:
             request.run_id,
             storage_folder,
         )
-        phases.begin("searching")
+        phases.begin(SEARCHING)
         placement = Placement(
             settings,
             tuple(studies.by_family),
@@ -166,7 +168,7 @@ def _search(
     prepared: Prepared,
     placement: Placement,
     request: StepRequest,
-    progress: ProgressFile,
+    progress: StepProgress,
     started: float,
 ) -> Comparison:
     minutes = settings.time_budget_minutes
@@ -189,6 +191,8 @@ def _search(
                 prepared.table.X.size, settings.k_folds, max(settings.n_estimators, settings.epochs)
             ),
             orders=desk,
-            report=progress.families,
+            report=lambda families, left, message: progress.say(
+                SEARCHING, message, families=families, time_left_s=left
+            ),
             deadline=None if minutes is None else started + minutes * 60,
         ).run()

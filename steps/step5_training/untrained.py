@@ -7,8 +7,8 @@ from pathlib import Path
 
 from steps.contract import Signal, StepRequest, StepResult
 from steps.contract.diagnostics import TrainingDiagnostics
-from steps.forensics.progress import outputs_in
 from steps.forensics.scored import nothing_to_learn
+from steps.results import outputs_in
 from steps.step5_training.diagnosis.document import write_document
 
 

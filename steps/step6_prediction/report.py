@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from steps.forensics.documents import REPORTS_FOLDER, Prediction
+from steps.forensics.power_table import power_table
 from steps.step6_prediction.replay import POOLS
 from steps.step6_prediction.wording import hypotheses_text, p_text
 
@@ -65,14 +66,7 @@ def prediction_report(prediction: Prediction) -> str:
             "",
             "By the searches as planned; what is said above counts those that were made.",
             "",
-            "| generator | mapping | by | wrong draws | largest gap | draws wanted | enough |",
-            "|---|---|---|--:|--:|--:|---|",
-            *(
-                f"| {row.generator} | {row.mapping} | {row.method} | {row.corruption:.0%} "
-                f"| {row.largest_gap} | {'-' if row.draws_wanted is None else row.draws_wanted} "
-                f"| {'yes' if row.enough else 'no'} |"
-                for row in prediction.power
-            ),
+            *power_table(prediction.power),
         ]
     tried = hypotheses_text(prediction.hypotheses_tried, prediction.log10_hypotheses)
     lines += ["", f"Hypotheses tried: {tried}."]

@@ -25,9 +25,10 @@ from steps.forensics.documents import (
 )
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
-from steps.forensics.progress import StepProgress, halted, outputs_in
 from steps.forensics.scored import ScoredFacts, read_scored_facts
 from steps.forensics.settings import read_settings
+from steps.progress import StepProgress
+from steps.results import halted, outputs_in
 from steps.step6_prediction.following import follow
 from steps.step6_prediction.known import Known, likeliest, proven_by_all, said_of_all
 from steps.step6_prediction.replay import replay
