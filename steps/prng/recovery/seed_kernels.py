@@ -95,24 +95,36 @@ def java(work: Work) -> int:
 @compiled
 def pcg32(work: Work) -> int:
     """constants: the increment. moves: multiplier and addend from seed + increment."""
-    own, out, counts = _lanes64(), _lanes32(), _counts()
+    own, low, high = _lanes64(), _lanes32(), _lanes32()
+    out, counts = _lanes32(), _counts()
     ahead = _ahead(work, np.uint64(0))
+    looks = work.moves.shape[0]
+    # 64-bit words by their halves: twice as many lanes in a vector.
+    lows, highs = np.empty((looks, LANES), np.uint32), np.empty((looks, LANES), np.uint32)
+    for look in range(looks):
+        _halve(ahead[look], lows[look], highs[look])
     total = 0
     for block in range(0, work.size, LANES):
         hits = _cleared(counts, block, work.floor)
-        for look in range(work.moves.shape[0]):
+        for look in range(looks):
             factor, addend = work.moves[look, 0], work.moves[look, 1]
-            table = ahead[look]
+            upper, lower = highs[look], lows[look]
             start = (work.first + np.uint64(block) + work.constants[0]) * factor + addend
             if work.pool.shape[0]:
-                table, start = own, work.constants[0] * factor + addend
+                start = work.constants[0] * factor + addend
                 _load(work, block, own)
                 for lane in range(LANES):
                     own[lane] *= factor
+                _halve(own, low, high)
+                upper, lower = high, low
+            start_low, start_high = np.uint32(start), np.uint32(start >> np.uint64(32))
             for lane in range(LANES):
-                word = table[lane] + start
-                shown = np.uint32(((word >> np.uint64(18)) ^ word) >> np.uint64(27))
-                turn = np.uint32(word >> np.uint64(59))
+                l32 = add32(lower[lane], start_low)
+                h32 = add32(add32(upper[lane], start_high), np.uint32(l32 < start_low))
+                # Bits 27 to 58 of word ^ word >> 18.
+                shown = or32(right32(l32, np.uint32(27)), left32(h32, np.uint32(5)))
+                shown = xor32(shown, right32(h32, np.uint32(13)))
+                turn = right32(h32, np.uint32(27))
                 back = and32(subtract32(np.uint32(0), turn), np.uint32(31))
                 out[lane] = or32(right32(shown, turn), left32(shown, back))
             _tally32(out, work.shift, work.tests, look, hits)
@@ -356,6 +368,13 @@ def _lanes64() -> Words:
 @compiled
 def _lanes32() -> Halves:
     return np.empty(LANES, np.uint32)
+
+
+@compiled
+def _halve(words: Words, low: Halves, high: Halves) -> None:
+    """The lower and the upper 32 bits of every lane."""
+    for lane in range(LANES):
+        low[lane], high[lane] = np.uint32(words[lane]), np.uint32(words[lane] >> np.uint64(32))
 
 
 @compiled
