@@ -20,6 +20,7 @@ from gpu.protocol import (
     TrainTrial,
     TrialDone,
 )
+from gpu.protocol.seeds import SiftDone, SiftSeeds
 
 Work = Job | TrainBatch
 
@@ -28,6 +29,7 @@ _ANSWERS: dict[type[Job], type[Outcome]] = {
     TrainTrial: TrialDone,
     FinalFit: FitDone,
     PredictRows: PredictDone,
+    SiftSeeds: SiftDone,
 }
 
 

@@ -1,8 +1,7 @@
 """Messages between a parent and its workers, each one JSON object on one line.
 
 The `train` and `train_batch` forms are public: people type them into a shell. Inside the product
-a job refers to a table folder (see gpu.worker.data) that every worker maps read-only, carries an
-id, and covers all folds of a trial.
+a job has an id; a trial covers all its folds, of a table folder (gpu.worker.data) that workers map.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gpu.params import Family
+from gpu.protocol.seeds import SiftDone, SiftSeeds
 
 MAX_LINE_BYTES = 8 << 20
 
@@ -153,8 +153,8 @@ class Shutdown(_Message):
     command: Literal["shutdown"]
 
 
-Job = TrainTrial | FinalFit | PredictRows
-AnyCommand = ShellTrain | TrainBatch | TrainTrial | FinalFit | PredictRows | Ping | Shutdown
+Job = TrainTrial | FinalFit | PredictRows | SiftSeeds
+AnyCommand = ShellTrain | TrainBatch | Job | Ping | Shutdown
 
 
 class Ready(_Message):
@@ -256,7 +256,7 @@ class TrainFailed(_Message):
     fold_idx: int | None = None
 
 
-Outcome = TrialDone | FitDone | PredictDone | TrainFailed
+Outcome = TrialDone | FitDone | PredictDone | SiftDone | TrainFailed
 Reply = Ready | Pong | ShellDone | FoldDone | Outcome
 
 _COMMANDS: TypeAdapter[Any] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="command")])

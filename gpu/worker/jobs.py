@@ -1,4 +1,7 @@
-"""Do one job with a trainer: a trial over its folds, a final fit, predictions, a shell line."""
+"""Do one job with a trainer: a trial over its folds, a final fit, predictions, a shell line.
+
+Sifting seeds takes no more of the trainer than its device.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ from gpu.protocol import (
     TrainTrial,
     TrialDone,
 )
+from gpu.protocol.seeds import SiftDone, SiftSeeds
 from gpu.worker.curves import TrialLog
 from gpu.worker.data import SharedTable, open_shell_split
 from gpu.worker.failures import BadJob
@@ -151,6 +155,22 @@ def run_predict(job: PredictRows, trainer: Trainer) -> PredictDone:
     X = np.load(job.rows_path, mmap_mode="r")
     save_array(Path(job.predictions_path), model.predict(X))
     return PredictDone(id=job.id, n_rows=len(X))
+
+
+def run_sift_seeds(job: SiftSeeds, trainer: Trainer) -> SiftDone:
+    """Hold a range of seeds against what was seen of their outputs."""
+    # Imported only here, in a worker that has torch: the other families do without.
+    from gpu.worker.seeds.sieve import sieve_on
+
+    started = time.monotonic()
+    # "cuda:0 (NVIDIA ...)", "cpu"
+    parts = sieve_on(trainer.device_name.partition(" ")[0]).sift(job)
+    return SiftDone(
+        id=job.id,
+        parts=parts,
+        duration_s=time.monotonic() - started,
+        device=trainer.device_name,
+    )
 
 
 def run_shell_train(

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from gpu.params import Family
 from gpu.protocol import (
     FinalFit,
+    Job,
     Ping,
     Pong,
     PredictRows,
@@ -22,9 +23,16 @@ from gpu.protocol import (
     TrainTrial,
     decode_command,
 )
+from gpu.protocol.seeds import SiftSeeds
 from gpu.worker.batch import run_batch
 from gpu.worker.failures import BadJob, failure_kind
-from gpu.worker.jobs import run_final_fit, run_predict, run_shell_train, run_trial
+from gpu.worker.jobs import (
+    run_final_fit,
+    run_predict,
+    run_shell_train,
+    run_sift_seeds,
+    run_trial,
+)
 from gpu.worker.trainers.base import Trainer
 from gpu.worker.trainers.many import BatchTrainer
 
@@ -59,7 +67,7 @@ def serve(
 
 
 def _answer(
-    command: ShellTrain | TrainBatch | TrainTrial | FinalFit | PredictRows,
+    command: ShellTrain | TrainBatch | Job,
     send: Send,
     family: Family,
     trainer: Trainer,
@@ -104,7 +112,7 @@ def _answer_together(command: TrainBatch, send: Send, trainer: BatchTrainer) -> 
 
 
 def _run(
-    command: ShellTrain | TrainTrial | FinalFit | PredictRows,
+    command: ShellTrain | Job,
     send: Send,
     family: Family,
     trainer: Trainer,
@@ -120,11 +128,11 @@ def _run(
             return run_final_fit(command, trainer)
         case PredictRows():
             return run_predict(command, trainer)
+        case SiftSeeds():
+            return run_sift_seeds(command, trainer)
 
 
-def _failure(
-    command: ShellTrain | TrainTrial | FinalFit | PredictRows, error: Exception
-) -> TrainFailed:
+def _failure(command: ShellTrain | Job, error: Exception) -> TrainFailed:
     kind = failure_kind(error)
     message = str(error) or type(error).__name__
     if kind == "internal":
@@ -138,5 +146,5 @@ def _failure(
             trial_number=command.trial_number,
             fold_idx=command.fold_idx,
         )
-    trial = None if isinstance(command, PredictRows) else command.trial_number
+    trial = command.trial_number if isinstance(command, TrainTrial | FinalFit) else None
     return TrainFailed(kind=kind, message=message, id=command.id, trial_number=trial)

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +17,11 @@ from steps.prng.recovery.algebra import recover_state
 from steps.prng.recovery.brute_force import search_seeds
 from steps.prng.recovery.found import CannotRecover, Found, Search, TooFewDraws
 from steps.prng.recovery.question import Question
+from steps.prng.recovery.sifting import SifterFailed
 from steps.step1_window.answers import Answer, AnswerStore
+from steps.step1_window.efforts import seeds_per_s
 from steps.step1_window.planned import Planned
+from steps.step1_window.seed_devices import SeedDevices
 
 # A search of seeds writes down where it stands this often.
 _SLICE_S = 5.0
@@ -28,6 +32,7 @@ class Asker:
     """What all searches share. draws: of each stream, int64 (n,), of the train part only.
 
     alpha: of one search. threads: of a search of seeds. should_stop: asked between pieces of work.
+    devices: where seeds are sifted.
     """
 
     draws: dict[str, Draws] = field(repr=False)
@@ -36,6 +41,7 @@ class Asker:
     store: AnswerStore
     threads: int
     should_stop: Callable[[], bool]
+    devices: SeedDevices = field(default_factory=partial(SeedDevices, None))
     clock: Callable[[], float] = time.monotonic
 
     def ask(self, planned: Planned) -> Answer:
@@ -87,17 +93,26 @@ class Asker:
 
     def _by_seeds(self, planned: Planned, question: Question, answer: Answer, text: str) -> Answer:
         assert planned.seeding is not None  # noqa: S101
+        cpu_s, elsewhere = self._cpu_s(planned, planned.seeding), True
         while not answer.complete and not self.should_stop():
             started = self.clock()
             paused = replace(question, should_stop=self._pause(started))
-            search = search_seeds(
-                paused,
-                planned.seeding,
-                seeds=planned.seeds,
-                offsets=planned.offsets,
-                threads=self.threads,
-                start_block=answer.next_block,
-            )
+            try:
+                search = search_seeds(
+                    paused,
+                    planned.seeding,
+                    seeds=planned.seeds,
+                    offsets=planned.offsets,
+                    threads=self.threads,
+                    start_block=answer.next_block,
+                    sifter=self.devices.sifter(cpu_s) if elsewhere else None,
+                )
+            except SifterFailed as failure:
+                # The same slice again, and here.
+                self.devices.failed(failure)
+                elsewhere = False
+                continue
+            elsewhere = True
             done = search.search
             answer = Answer(
                 best=_better(answer.best, done),
@@ -112,6 +127,14 @@ class Asker:
             if not answer.complete:
                 self.store.keep(text, answer)
         return answer
+
+    def _cpu_s(self, planned: Planned, seeding: str) -> float:
+        """About how long the search of seeds takes on the CPU, with these threads."""
+        generator = generator_named(planned.generator)
+        per_draw = mapping_named(planned.mapping).outputs_per_draw(generator, self.modulus)
+        rate = seeds_per_s(generator.name, seeding, per_draw, planned.corruption)
+        passes = len(planned.gaps) * len(planned.offsets)
+        return passes * len(planned.seeds) / rate / self.threads
 
     def _pause(self, started: float) -> Callable[[], bool]:
         """Whether a slice that began then is to end."""

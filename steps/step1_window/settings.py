@@ -12,6 +12,7 @@ from steps.prng import GENERATORS, MAPPINGS
 from steps.prng.base import GeneratorError
 from steps.prng.generators import generator_named
 from steps.prng.mappings import MappingError, mapping_named
+from steps.step1_window.seed_devices import SeedDevice
 
 
 class WindowSettings(IntakeSettings):
@@ -27,6 +28,7 @@ class WindowSettings(IntakeSettings):
     survivors_kept: Annotated[int, Field(ge=1, le=100_000)] = 2000
     search_minutes: Annotated[float, Field(gt=0)] | None = None
     threads: Annotated[int, Field(ge=0)] = 0
+    seed_search_device: SeedDevice = "cpu"
 
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Generators and mappings to search, in the registry's order; none named means all.

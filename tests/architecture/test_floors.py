@@ -76,7 +76,9 @@ def test_what_the_watcher_sees_of_step_5_stands_on_the_ground_alone():
         assert {".".join(name.split(".")[:2]) for name in foreign} <= {f"steps.{g}" for g in GROUND}
 
 
-@pytest.mark.parametrize("module", ["gpu.params", "gpu.protocol", "gpu.protocol.observations"])
+@pytest.mark.parametrize(
+    "module", ["gpu.params", "gpu.protocol", "gpu.protocol.observations", "gpu.protocol.seeds"]
+)
 def test_the_shared_floor_is_light(module):
     light = set(sys.stdlib_module_names) | {"pydantic", "gpu"}
     (path,) = (path for path in modules() if dotted(path) == module)

@@ -11,26 +11,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steps.prng.base import Words
 from steps.prng.law import Law
 from steps.prng.recovery.found import CannotRecover, Search
 from steps.prng.recovery.looks import MAY_PASS, Looks, Odds, observations_wanted, plan_looks
 from steps.prng.recovery.question import Judge, Origin, Question
-from steps.prng.recovery.seed_kernels import Work
 from steps.prng.recovery.seed_lanes import SeedLanes, lanes_of
 from steps.prng.recovery.shown import Numbers, Shown, show
+from steps.prng.recovery.sifting import Pending, Sifted, Sifter, Sifting, sift_here
 
 BLOCK_SEEDS = 4096
 # Blocks between two questions whether to stop: 4 million seeds, milliseconds.
 _BLOCKS_AT_ONCE = 1024
 _SLOW_BLOCKS_AT_ONCE = 16  # by numpy: slower, and memory for each word of a state
-_ROOM = 1 << 17
 # What the counts of the kernels can hold.
 _MOST_OBSERVATIONS = 127
 _MAY_PASS_CHEAPLY = 1e-5
@@ -76,13 +73,16 @@ def search_seeds(
     start_block: int = 0,
     keep: int = 64,
     progress: Progress | None = None,
+    sifter: Sifter | None = None,
 ) -> SeedSearch:
     """Find the seed, gap and offset among those given. Ends at the first that is beyond doubt.
 
     seeds: with step 1, within 0..2^64 - 1. offsets: calls before draw 0. The search is a row of
     blocks of BLOCK_SEEDS, for every gap and offset in turn; start_block: of an earlier search with
-    the same arguments. question.should_stop is asked between pieces of about a thousand blocks,
-    progress is told the blocks done and the blocks in all. Raises CannotRecover, TooFewDraws.
+    the same arguments. question.should_stop is asked between pieces of about a thousand blocks, or
+    of as many as the sifter takes at once; progress is told the blocks done and the blocks in all.
+    sifter: does the work of the kernels elsewhere, as far as it has them; the result is the same.
+    Raises CannotRecover, TooFewDraws, and SifterFailed, after which what was done is lost.
     """
     if seeds.step != 1 or not seeds or seeds.start < 0 or seeds.stop > 1 << 64:
         raise ValueError(f"seeds must be a range within 0..2^64 - 1 with step 1, got {seeds}")
@@ -90,44 +90,51 @@ def search_seeds(
         raise ValueError(f"offsets must be one or more numbers from 0 up, got {offsets!r}")
     plan = _Plan.of(question, seeding, seeds, offsets)
     judge = Judge(question, math.log(len(seeds)) + math.log(len(offsets)))
-    best: list[SeedCandidate] = []
-    tested = first_looks = survivors = 0
-    done = start_block
-    pieces = deque(plan.pieces(start_block))
-    running: deque[tuple[_Piece, Future[_Sifted]]] = deque()
+    parts = 0
+    if sifter is not None and plan.lanes is not None:
+        parts = sifter.parts_at_once(plan.lanes)
+    if not parts:
+        sifter = None
+    at_once = 2 * threads if sifter is None else sifter.at_once
+    tally = _Tally(keep, start_block)
+    groups = deque(plan.groups(start_block, parts or 1))
+    running: deque[tuple[list[_Piece], Pending]] = deque()
+    found = False
     with ThreadPoolExecutor(threads) as pool:
-        while pieces or running:
-            stop = question.should_stop()
-            if stop and not running:
-                break
-            while pieces and not stop and len(running) < 2 * threads:
-                piece = pieces.popleft()
-                running.append((piece, pool.submit(plan.sift, piece)))
-            piece, future = running.popleft()
-            sifted = future.result()
-            done = piece.stop
-            tested += sifted.tested
-            first_looks += sifted.first_looks
-            survivors += len(sifted.candidates)
-            best = sorted([*best, *sifted.candidates], key=lambda c: -c.matches)[:keep]
-            for candidate in sifted.candidates[:keep]:
-                if _holds(question, judge, seeding, candidate):
-                    pieces.clear()
-                    for _, waiting in running:
-                        waiting.cancel()
-                    running.clear()
+
+        def submit(group: list[_Piece]) -> Pending:
+            if plan.lanes is None:
+                return pool.submit(plan.sift_slowly, group, keep)
+            sifting = plan.sifting(plan.lanes, group, keep)
+            return pool.submit(sift_here, sifting) if sifter is None else sifter.submit(sifting)
+
+        try:
+            while (groups or running) and not found:
+                stop = question.should_stop()
+                if stop and not running:
                     break
-            if progress is not None:
-                progress(done, plan.blocks)
-    finished = done >= plan.blocks
+                while groups and not stop and len(running) < at_once:
+                    running.append((groups[0], submit(groups.popleft())))
+                group, pending = running.popleft()
+                for piece, sifted in zip(group, pending.result(), strict=True):
+                    candidates = tally.enter(piece, sifted)
+                    found = any(_holds(question, judge, seeding, each) for each in candidates)
+                    if progress is not None:
+                        progress(tally.done, plan.blocks)
+                    if found:
+                        break
+        finally:
+            for _, waiting in running:
+                waiting.cancel()
+    finished = tally.done >= plan.blocks
     return SeedSearch(
         judge.search(finished),
-        tuple(best),
-        tested,
-        first_looks,
+        tuple(tally.best),
+        tally.tested,
+        tally.first_looks,
         plan.expected,
-        survivors,
-        None if finished else done,
+        tally.survivors,
+        None if finished else tally.done,
     )
 
 
@@ -141,7 +148,7 @@ def _holds(question: Question, judge: Judge, seeding: str, candidate: SeedCandid
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Blocks start..stop - 1 of the whole search, all with one gap and offset."""
+    """Seeds with one gap and offset. stop: the block of the whole search that comes after them."""
 
     gap: int
     offset: int
@@ -149,11 +156,29 @@ class _Piece:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Sifted:
-    tested: int
-    first_looks: int
-    candidates: list[SeedCandidate]
+@dataclass(slots=True)
+class _Tally:
+    """What the pieces that are done have come to. done: the block that comes after them."""
+
+    keep: int
+    done: int
+    tested: int = 0
+    first_looks: int = 0
+    survivors: int = 0
+    best: list[SeedCandidate] = field(default_factory=list)
+
+    def enter(self, piece: _Piece, sifted: Sifted) -> list[SeedCandidate]:
+        """Enter the next piece; its best candidates, the best first."""
+        self.done = piece.stop
+        self.tested += sifted.tested
+        self.first_looks += sifted.passed
+        self.survivors += sifted.survivors
+        candidates = [
+            SeedCandidate(matches, seed, piece.gap, piece.offset)
+            for matches, seed in zip(sifted.matched.tolist(), sifted.seeds.tolist(), strict=True)
+        ]
+        self.best = sorted([*self.best, *candidates], key=lambda c: -c.matches)[: self.keep]
+        return candidates
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,58 +232,41 @@ class _Plan:
     def blocks(self) -> int:
         return self.blocks_per_pass * len(self.passes)
 
-    def pieces(self, start_block: int) -> Iterator[_Piece]:
+    def groups(self, start_block: int, parts: int) -> Iterator[list[_Piece]]:
+        """The pieces from that block on, up to `parts` with one gap and offset together."""
         words = self.question.generator.state_words
         at_once = _BLOCKS_AT_ONCE if self.lanes else max(1, _SLOW_BLOCKS_AT_ONCE // words)
-        block = start_block
+        block, group = start_block, list[_Piece]()
         while block < self.blocks:
             number, first = divmod(block, self.blocks_per_pass)
             last = min(first + at_once, self.blocks_per_pass)
             block += last - first
-            gap, offset = self.passes[number]
-            yield _Piece(gap, offset, self.seeds[first * BLOCK_SEEDS : last * BLOCK_SEEDS], block)
+            seeds = self.seeds[first * BLOCK_SEEDS : last * BLOCK_SEEDS]
+            group.append(_Piece(*self.passes[number], seeds, block))
+            if len(group) == parts or last == self.blocks_per_pass:
+                yield group
+                group = []
 
-    def sift(self, piece: _Piece) -> _Sifted:
-        """The piece's seeds that pass all looks, the best first."""
-        sift = self._sift_slowly if self.lanes is None else self._sift_in_lanes
-        passed, seeds, matched = sift(piece)
-        order = np.argsort(-matched.astype(np.int64), kind="stable")
-        candidates = [
-            SeedCandidate(int(matched[row]), int(seeds[row]), piece.gap, piece.offset)
-            for row in order
-        ]
-        return _Sifted(len(piece.seeds), passed, candidates)
-
-    def _sift_in_lanes(self, piece: _Piece) -> tuple[int, Words, NDArray[np.uint8]]:
-        lanes = self.lanes
-        assert lanes is not None  # noqa: S101
-        places = _places(self.question, self.shown, piece.gap, piece.offset)
-        moves = lanes.work_moves([int(place) for place in places])
-        nobody = np.empty(0, np.uint64)
-        work = Work(
-            first=np.uint64(piece.seeds.start),
-            pool=nobody,
-            size=len(piece.seeds),
-            constants=np.array(lanes.constants, np.uint64),
-            moves=moves,
-            shift=np.uint64(self.shown.shift),
+    def sifting(self, lanes: SeedLanes, group: Sequence[_Piece], keep: int) -> Sifting:
+        """What is asked of a kernel about a group; one part a piece."""
+        first, last = group[0], group[-1]
+        places = _places(self.question, self.shown, first.gap, first.offset)
+        return Sifting(
+            lanes=lanes,
+            seeds=range(first.seeds.start, last.seeds.stop),
+            part=_BLOCKS_AT_ONCE * BLOCK_SEEDS,
+            moves=lanes.work_moves([int(place) for place in places]),
+            shift=self.shown.shift,
             tests=self.shown.tests(lanes.word),
-            floor=self.looks.total_floor,
-            kept=nobody,
-            matched=np.empty(0, np.uint8),
+            looks=self.looks,
+            keep=keep,
         )
-        first_look = work._replace(
-            moves=moves[: self.looks.looks],
-            tests=work.tests[: self.looks.looks],
-            floor=self.looks.floor,
-        )
-        passed, _ = _run(lanes, first_look)
-        if not passed.shape[0]:
-            return 0, nobody, work.matched
-        seeds, matched = _run(lanes, work._replace(pool=passed, size=passed.shape[0]))
-        return passed.shape[0], seeds, matched
 
-    def _sift_slowly(self, piece: _Piece) -> tuple[int, Words, NDArray[np.uint8]]:
+    def sift_slowly(self, group: Sequence[_Piece], keep: int) -> list[Sifted]:
+        """By numpy, what has no kernel; one a piece."""
+        return [self._sift_slowly(piece, keep) for piece in group]
+
+    def _sift_slowly(self, piece: _Piece, keep: int) -> Sifted:
         question = self.question
         seeds = np.arange(piece.seeds.start, piece.seeds.stop, dtype=np.uint64)
         law = Law(question.generator, question.mapping, question.modulus, piece.gap, piece.offset)
@@ -278,22 +286,7 @@ class _Plan:
                 seeds, states, matched = seeds[alive], states[alive], matched[alive]
                 if not seeds.size:
                     break
-        return passed, seeds, matched
-
-
-def _run(lanes: SeedLanes, work: Work) -> tuple[Words, NDArray[np.uint8]]:
-    """Seeds and matches of what the kernel keeps; in halves where there is not room enough."""
-    kept, matched = np.empty(_ROOM, np.uint64), np.empty(_ROOM, np.uint8)
-    found = lanes.kernel(work._replace(kept=kept, matched=matched))
-    if found <= _ROOM:
-        return kept[:found].copy(), matched[:found].copy()
-    half = work.size // 2
-    first = _run(lanes, work._replace(size=half, pool=work.pool[:half]))
-    rest = work._replace(
-        first=np.uint64(int(work.first) + half), size=work.size - half, pool=work.pool[half:]
-    )
-    second = _run(lanes, rest)
-    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+        return Sifted.of(len(piece.seeds), passed, seeds, matched, keep)
 
 
 def _places(question: Question, shown: Shown, gap: int, offset: int) -> Numbers:

@@ -1,0 +1,1 @@
+"""Sift seeds of generators with torch, on a GPU or not."""
