@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +18,8 @@ _LARGEST_MODULUS = 1_000_000
 _IMPLAUSIBLE = 1e-6
 # Below this share of a power of ten, the highest draw does not speak for it.
 _NEARLY = 0.9
+# More draws than these in a far place are no slips.
+_MOST_APART = 3
 # So likely that the highest value of the game has not been drawn yet: say so louder.
 _UNSURE = 0.01
 
@@ -38,8 +42,9 @@ def range_of(
     of 10^k and n uniform draws would leave such edges unseen with odds of over one in a million:
     (1 - unseen / 10^k)^n, by the law of independent draws. Otherwise they end at the highest one
     seen, and begin at 0 where it was drawn, at 1 where that is as plausible, else at the lowest.
-    Raises TableError for a draw outside what is set, a negative one where draw_min is not, and
-    fewer than 2 or more than 1,000,000 values.
+    Raises TableError for a draw outside what is set, a negative one where draw_min is not, fewer
+    than 2 or more than 1,000,000 values, and up to three draws that stand so far above or below all
+    others that the range would rest on what are likely slips of the pen.
     """
     seen = draws.values[~draws.unread]
     _check(file, column, draws, least, greatest)
@@ -50,6 +55,10 @@ def range_of(
             f"otherwise, got {lowest}"
         )
     low, high = _inferred(seen, least, greatest)
+    if greatest is None:
+        _check_tail(file, column, draws, high - low + 1, "above")
+    if least is None:
+        _check_tail(file, column, draws, high - low + 1, "below")
     modulus = high - low + 1
     if not 2 <= modulus <= _LARGEST_MODULUS:
         raise TableError(
@@ -79,6 +88,32 @@ def _check(
             f"{file}: column {column!r}, row {rows[0] + 1}: a draw must be {wanted} (draw_min, "
             f"draw_max), got {draws.values[rows[0]]}{more}"
         )
+
+
+def _check_tail(
+    file: str, column: str, draws: ReadDraws, modulus: int, side: Literal["above", "below"]
+) -> None:
+    """Refuse up to three draws beyond a hole that n uniform ones leave once in a million times.
+
+    The chance: (n choose k) ways to say which k draws stand apart, times (1 - hole / M)^(n - k).
+    """
+    rows = np.flatnonzero(~draws.unread)
+    values = draws.values[rows] if side == "above" else -draws.values[rows]
+    order = np.argsort(-values, kind="stable")
+    for apart in range(min(_MOST_APART, rows.size - 1), 0, -1):
+        nearest, next_one = int(values[order[apart - 1]]), int(values[order[apart]])
+        rest = rows.size - apart
+        hole = max(nearest - next_one - 1, 0) / modulus
+        if math.comb(rows.size, apart) * (1 - hole) ** rest < _IMPLAUSIBLE / (2 * _MOST_APART):
+            bound, sign = ("draw_max", 1) if side == "above" else ("draw_min", -1)
+            far, own = sign * int(values[order[0]]), np.sort(rows[order[:apart]])
+            which = f"row {own[0] + 1}" if apart == 1 else f"rows {named_rows(own)}"
+            raise TableError(
+                f"{file}: column {column!r}, {which}: {draws.values[own[0]]} is so far {side} the "
+                f"other {rest} draws, {sign * next_one} the next of them, that uniform draws would "
+                "leave such a hole less than once in a million times; mend or remove what is wrong "
+                f"there, or set {bound} to {far} if the game goes so far"
+            )
 
 
 def _inferred(seen: Draws, least: int | None, greatest: int | None) -> tuple[int, int]:

@@ -21,6 +21,11 @@ Entropy = Callable[[int], bytes]
 
 # Programs that seed themselves anew take the time, or as many bits as it has.
 _RESEED_BITS = 32
+# Calls in gaps are made, not jumped over, where a mapping may throw outputs away: about a minute.
+_MOST_CALLS = 1_000_000_000
+
+# 5.0, "5" and true are no whole numbers.
+Whole = Annotated[int, Field(strict=True)]
 
 
 class PseudoMachine(Frozen):
@@ -34,10 +39,10 @@ class PseudoMachine(Frozen):
     generator: str
     mapping: str
     seeding: str
-    seed: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
-    state: tuple[Annotated[int, Field(ge=0, lt=1 << 64)], ...] | None = None
-    gap: Annotated[int, Field(ge=0)] = 0
-    offset: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=1 << 64)] | None = None
+    state: tuple[Annotated[Whole, Field(ge=0, lt=1 << 64)], ...] | None = None
+    gap: Annotated[Whole, Field(ge=0)] = 0
+    offset: Annotated[Whole, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _can_begin(self) -> Self:
@@ -50,7 +55,13 @@ class PseudoMachine(Frozen):
                 f"{self.generator}: seeding must be one of {known}; got {self.seeding!r}"
             )
         if self.state is not None:
-            check_states(generator, _words(self.state)[np.newaxis])
+            begun = _words(self.state)[np.newaxis]
+            check_states(generator, begun)
+        else:
+            assert self.seed is not None  # noqa: S101
+            begun = generator.seed(_words((self.seed,)), self.seeding)
+        if np.array_equal(generator.run(begun, 1)[1], begun):
+            raise ValueError(f"{self.generator}: its state would never change from there")
         return self
 
     def law(self, modulus: int) -> Law:
@@ -84,23 +95,33 @@ class Scenario(Frozen):
     next_count: draws made after the history's end, for the truth alone.
     """
 
-    modulus: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
-    count: Annotated[int, Field(ge=1, le=1_000_000)]
+    modulus: Annotated[Whole, Field(ge=2, le=1_000_000)] = 1000
+    count: Annotated[Whole, Field(ge=1, le=1_000_000)]
     machines: Annotated[tuple[Machine, ...], Field(min_length=1, max_length=2)]
     mixing: Literal["random", "sessions"] = "random"
     second_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     corruption_rate: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     missing_rate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    reseed_every: Annotated[int, Field(ge=1)] | None = None
-    next_count: Annotated[int, Field(ge=0, le=1000)] = 10
+    reseed_every: Annotated[Whole, Field(ge=1)] | None = None
+    next_count: Annotated[Whole, Field(ge=0, le=1000)] = 10
     start: Annotated[datetime.date, Field(le=datetime.date(4000, 1, 1))] = datetime.date(2015, 1, 1)
     sessions: Annotated[tuple[str, ...], Field(min_length=1)] = ("midday", "evening")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        draws = self.count + self.next_count
         for machine in self.machines:
             if isinstance(machine, PseudoMachine):
                 machine.law(self.modulus)
+                unjumped = generator_named(machine.generator).jump_cost is None
+                calls = draws * (machine.gap + 1) + machine.offset * unjumped
+                if calls > _MOST_CALLS:
+                    raise ValueError(
+                        f"{draws} draws with gap {machine.gap} and offset {machine.offset} of "
+                        f"{machine.generator} are {calls:,} calls; {_MOST_CALLS:,} is the most"
+                    )
+        if len(set(self.sessions)) < len(self.sessions):
+            raise ValueError(f"sessions: every name once, got {', '.join(self.sessions)}")
         if self.mixing == "sessions" and len(self.machines) > len(self.sessions):
             raise ValueError("machines that take turns by sessions want a session each")
         return self

@@ -109,3 +109,44 @@ def test_a_game_that_is_said_to_begin_at_0_ends_at_a_power_of_ten(read):
 def test_draws_outside_the_range_are_refused_by_row(read, draws, options, wanted):
     with pytest.raises(StepRefused, match=wanted):
         read(draws, **options)
+
+
+def with_slips(draws, slips):
+    return [slips.get(row, draw) for row, draw in enumerate(draws, 1)]
+
+
+@pytest.mark.parametrize(
+    ("draws", "wanted"),
+    [
+        (
+            with_slips(uniform(0, 999, 300), {17: 9999}),
+            "row 17: 9999 is so far above the other 299 draws, 99. the next of them, .* less than "
+            "once in a million times; .* set draw_max to 9999 if the game goes so far",
+        ),
+        (
+            with_slips(uniform(0, 99, 300), {40: 1000, 200: 7777}),
+            "rows 40, 200: 1000 is so far above the other 298 draws.* set draw_max to 7777",
+        ),
+        (
+            with_slips(uniform(5000, 5999, 300), {3: 7}),
+            "row 3: 7 is so far below the other 299 draws, 500. the next of them.* draw_min to 7",
+        ),
+    ],
+)
+def test_a_range_does_not_rest_on_one_slip_of_the_pen(read, draws, wanted):
+    with pytest.raises(StepRefused, match=wanted):
+        read(draws)
+
+
+def test_what_people_set_makes_a_far_draw_good(read):
+    draws = with_slips(uniform(0, 999, 300), {17: 9999})
+    assert found(read(draws, draw_max=9999)) == (0, 9999)
+
+
+@pytest.mark.parametrize("modulus", [2, 10, 69, 1000, 10_000])
+@pytest.mark.parametrize("count", [5, 30, 300])
+def test_uniform_draws_are_never_taken_for_slips(read, modulus, count):
+    for seed in range(20):
+        draws = uniform(0, modulus - 1, count, seed)
+        if len(set(draws)) > 1:
+            assert read(draws).draws.size == count

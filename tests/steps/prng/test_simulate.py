@@ -85,6 +85,14 @@ def test_true_randomness_and_two_machines_can_be_asked_for():
         ({"machines": [{"generator": "java"}]}, "machines and generator: give one of them"),
         ({"count": 0}, "count: Input should be greater than or equal to 1, got 0"),
         ({"mapping": "digits_mod", "modulus": 500}, "power of ten"),
+        ({"count": "5"}, "count: Input should be a valid integer"),
+        ({"count": 5.0}, "count: Input should be a valid integer"),
+        ({"count": True}, "count: Input should be a valid integer"),
+        ({"gap": 10**9}, "60 draws with gap 1000000000 and offset 0 of java are 60,000,000,060"),
+        ({"generator": "sfc64", "offset": 10**12}, "1,000,000,000 is the most"),
+        ({"sessions": ["a", "a"]}, "sessions: every name once, got a, a"),
+        ({"generator": "xorshift32", "seed": 0}, "xorshift32: its state would never change"),
+        ({"generator": "xorshift128", "state": [0] * 4}, "its state would never change"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_the_nearest_name(asked, wanted):
