@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
-_START_TICKS = 19  # place in /proc/PID/stat, counted behind the name in brackets
+# Places in /proc/PID/stat, counted behind the name in brackets.
+_FLAGS, _START_TICKS = 6, 19
+_OF_THE_KERNEL = 0x00200000  # PF_KTHREAD: it never has an environment
 LOOK_AGAIN_S = 0.01
 LOOKS = 100
 
@@ -53,7 +55,7 @@ def _look(mark: bytes, since: int) -> _Look:
             environment = (folder / "environ").read_bytes()
             if mark in environment:
                 look.killed += _kill_if_marked(pid, mark)
-            elif not environment and _start_ticks(pid) >= since:
+            elif not environment and _may_be_starting(pid, since):
                 look.starting = True
     return look
 
@@ -70,10 +72,19 @@ def _kill_if_marked(pid: int, mark: bytes) -> bool:
     return True
 
 
+def _may_be_starting(pid: int, since: int) -> bool:
+    fields = _stat(pid)
+    return not int(fields[_FLAGS]) & _OF_THE_KERNEL and int(fields[_START_TICKS]) >= since
+
+
 def _start_ticks(pid: int) -> int:
     """When a process was forked, in clock ticks since boot; 0 where that cannot be read."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        return int(_stat(pid)[_START_TICKS])
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return int(stat.rpartition(")")[2].split()[_START_TICKS])
+
+
+def _stat(pid: int) -> list[str]:
+    stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    return stat.rpartition(")")[2].split()

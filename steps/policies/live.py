@@ -7,12 +7,16 @@ stays, and the reason is reported once for each bad content.
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from steps.policies.model import Policy, PolicyError, parse_policy
 from steps.strict_json import MAX_BYTES
+
+log = logging.getLogger(__name__)
 
 
 def load_policy(path: Path) -> Policy:
@@ -46,6 +50,23 @@ class LivePolicy:
             if last_good is None:
                 raise
             self.current, self._seen = last_good, ""
+
+    @classmethod
+    def handed_over(cls, path: str, snapshot: Mapping[str, Any] | None) -> Self:
+        """The policy file of a step's request; while it cannot be used, the watcher's own snapshot.
+
+        Raises PolicyError where there is neither.
+        """
+        return cls(Path(path), None if snapshot is None else Policy.model_validate(snapshot))
+
+    def look(self) -> Policy:
+        """The policy in force now; what has changed since the last look goes to the log."""
+        change = self.refresh()
+        if change is not None and change.problem is not None:
+            log.warning("policy file not used, the last good one stays: %s", change.problem)
+        elif change is not None and change.changed:
+            log.warning("policy changed: %s", "; ".join(change.changed))
+        return self.current
 
     def refresh(self) -> PolicyChange | None:
         """Read the file again; None when its content is as at the last reading."""

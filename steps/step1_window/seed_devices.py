@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from gpu.host.allowed import allowed_of
 from gpu.host.child import WORKER_COMMAND
 from gpu.host.devices import Device, crowded, detect
 from gpu.host.holders import held_leases
@@ -19,7 +20,7 @@ from gpu.host.leases import LeaseQueue, machine_lock_dir
 from gpu.host.pool import Pool
 from gpu.host.vram import GPU_BASE_MIB
 from steps.contract import Note, StepRequest
-from steps.policies import LivePolicy, Policy, PolicyError
+from steps.policies import LivePolicy, PolicyError
 from steps.prng.recovery.sifting import SifterFailed
 from steps.step1_window.leased_sifter import GpusTaken, LeasedSifter
 
@@ -135,19 +136,15 @@ def seed_devices(wanted: SeedDevice, request: StepRequest) -> SeedDevices:
     """As the parameter seed_search_device and the policy of the request have it."""
     if wanted == "cpu":
         return SeedDevices(None)
-    last_good = None if request.policy is None else Policy.model_validate(request.policy)
     try:
-        policy = LivePolicy(Path(request.policy_path), last_good)
+        policy = LivePolicy.handed_over(request.policy_path, request.policy)
     except PolicyError as error:
         devices = SeedDevices(None)
         devices.failed(SifterFailed(f"what the policy allows is not known: {error}"))
         return devices
 
     def allowed() -> Allowed:
-        change = policy.refresh()
-        if change is not None and change.problem is not None:
-            log.warning("policy file not used, the last good one stays: %s", change.problem)
-        training = policy.current.training
+        training = policy.look().training
         return training.use_gpus, training.gpus_off
 
     return SeedDevices(allowed)
@@ -155,17 +152,11 @@ def seed_devices(wanted: SeedDevice, request: StepRequest) -> SeedDevices:
 
 def _usable(off: Sequence[str], lock_dir: Path) -> tuple[list[Device], list[str]]:
     """GPUs of this machine that are not off, by UUID or number, and have room; what to say."""
-    found = detect(os.environ)
-    notes, usable = list(found.notes), list[Device]()
-    names = {name.lower() for name in off}
+    allowed, notes = allowed_of(detect(os.environ), off)
+    usable = []
     # Other runs' work is waited for; it shares the device by turns.
     leased = {held.device for held in held_leases(lock_dir)}
-    for device in found.devices:
-        if device.kind == "cpu":
-            continue
-        if names & {str(device.index), device.uuid.lower()}:
-            notes.append(f"not used, by training.gpus_off in the policy: {device.name}")
-            continue
+    for device in allowed:
         full = None
         if device.uuid.replace("/", "_") not in leased:
             full = crowded(device, GPU_BASE_MIB + _SEEDS_MIB)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gpu.params import Family
-from steps.contract import StepRequest
 from steps.entry import stop_requested
 from steps.policies import HALT_FILE, LivePolicy, Policy
 from steps.step5_training.comparison import SWITCHED_OFF, Gpus, Orders
 
-log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 LAST_TRIAL = "training.stop_after_trial in the policy; the trials that ran were finished"
 
@@ -51,7 +48,7 @@ class Desk:
         return self._orders
 
     def _look(self) -> Orders:
-        policy = look(self._policy)
+        policy = self._policy.look()
         if policy.halt:
             reason = policy.halt_reason or "no reason given"
             return replace(self._usual, stop=f"halt in the policy: {reason}")
@@ -72,22 +69,6 @@ class Desk:
             gpus=allowed(policy),
             diagnostics=training.diagnostics,
         )
-
-
-def open_policy(request: StepRequest) -> LivePolicy:
-    """The policy file of a request; while it cannot be used, the policy that the watcher had."""
-    last_good = None if request.policy is None else Policy.model_validate(request.policy)
-    return LivePolicy(Path(request.policy_path), last_good)
-
-
-def look(live: LivePolicy) -> Policy:
-    """The policy in force now; what has changed since the last look goes to the log."""
-    change = live.refresh()
-    if change is not None and change.problem is not None:
-        log.warning("policy file not used, the last good one stays: %s", change.problem)
-    elif change is not None and change.changed:
-        log.warning("policy changed: %s", "; ".join(change.changed))
-    return live.current
 
 
 def allowed(policy: Policy) -> Gpus:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from gpu.host.allowed import allowed_of
 from gpu.host.devices import Device, SlotPlan, cpu_slots, crowded, detect, plan_slots
 from gpu.host.holders import held_leases
 from gpu.host.leases import machine_lock_dir
@@ -153,17 +154,7 @@ def allowed_gpus(environ: Mapping[str, str], gpus: Gpus) -> tuple[list[Device], 
     """The GPUs of this machine that people allow, and what should be said of the others."""
     if not gpus.use:
         return [], []
-    found = detect(environ)
-    notes = list(found.notes)
-    here = [device for device in found.devices if device.kind != "cpu"]
-    allowed = [device for device in here if not any(_is(device, name) for name in gpus.off)]
-    for name in gpus.off:
-        if here and not any(_is(device, name) for device in here):
-            notes.append(f"training.gpus_off: {name!r} is no GPU's UUID or number here")
-    off = [device.name for device in here if device not in allowed]
-    if off:
-        notes.append(f"not used, by training.gpus_off in the policy: {', '.join(off)}")
-    return allowed, notes
+    return allowed_of(detect(environ), gpus.off)
 
 
 class NetworkBudget:
@@ -227,11 +218,6 @@ def _largest(family: Family, settings: Settings, size: DataSize) -> Params:
     # The best trial is run, and the final fit made, at full resolution.
     record = SPECS[family].complete(values, settings)
     return record.model_copy(update=dict(SPECS[family].full_resolution))
-
-
-def _is(device: Device, name: str) -> bool:
-    """name: a UUID, or a number as nvidia-smi shows it; MIG instances have that of their GPU."""
-    return name == str(device.index) or name.lower() == device.uuid.lower()
 
 
 def _named(devices: Sequence[Device]) -> str:

@@ -22,9 +22,10 @@ from steps.contract import Output, StepRequest, StepResult
 from steps.entry import run_step
 from steps.errors import StepRefused
 from steps.files import atomic_writer, sha256_file
+from steps.policies import LivePolicy
 from steps.step5_training.comparison import Gpus, Orders
 from steps.step5_training.evaluate import Vector
-from steps.step5_training.orders import Desk, open_policy
+from steps.step5_training.orders import Desk
 from steps.step5_training.placement import allowed_gpus
 from steps.tables import EncodedRows, TableError, TableSchema, encode_rows
 
@@ -50,7 +51,8 @@ def predict(request: StepRequest) -> StepResult:
     scratch = Path(request.out_dir) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        desk = Desk(open_policy(request), workspace, (), Orders())
+        live = LivePolicy.handed_over(request.policy_path, request.policy)
+        desk = Desk(live, workspace, (), Orders())
         predictions = _score(artifact, rows, scratch, desk)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -26,7 +26,7 @@ from steps.step5_training.folds import Splits, draw_folds
 from steps.step5_training.judge import judge
 from steps.step5_training.layout import lay_out
 from steps.step5_training.limits import first_limit_s
-from steps.step5_training.orders import Desk, allowed, look, open_policy
+from steps.step5_training.orders import Desk, allowed
 from steps.step5_training.phases import Phases
 from steps.step5_training.placement import Placement, size_of
 from steps.step5_training.preflight import LeakFinding, check_splits, inspect_table
@@ -75,7 +75,7 @@ def run(request: StepRequest) -> StepResult:
         phases.begin("opening the studies")
         storage_folder = Path(request.workspace) / "optuna_studies"
         storage = open_storage(settings.study_storage, storage_folder)
-        policy = open_policy(request)
+        policy = LivePolicy.handed_over(request.policy_path, request.policy)
         registry = registry_file(Path(request.workspace))
         studies = open_studies(
             storage,
@@ -99,7 +99,7 @@ def run(request: StepRequest) -> StepResult:
         )
         if comparison.stopped is not None:
             return halted_result(
-                request, comparison.stopped, studies, placement.notes, look(policy)
+                request, comparison.stopped, studies, placement.notes, policy.look()
             )
         phases.begin("judging")
         judged = judge(
@@ -114,7 +114,7 @@ def run(request: StepRequest) -> StepResult:
         phases.begin("publishing")
         return publish_run(
             request,
-            look(policy),
+            policy.look(),
             settings,
             prepared.table,
             prepared.splits,

@@ -10,7 +10,7 @@ import pytest
 from steps.policies import LivePolicy
 from steps.step5_training import orders as module
 from steps.step5_training.comparison import Gpus, Orders
-from steps.step5_training.orders import LOOK_EVERY_S, Desk, look
+from steps.step5_training.orders import LOOK_EVERY_S, Desk
 
 FAMILIES = ("neural_net", "lightgbm")
 USUAL = Orders(persistent=True, tree_workers=3, networks=5)
@@ -125,7 +125,7 @@ def test_the_watchers_word_is_heard_at_once(world, monkeypatch):
 def test_a_look_tells_the_log_what_has_changed_once(world, caplog):
     caplog.set_level("WARNING")
     world.write(use_persistent_workers=True, diagnostics=False)
-    assert look(world.live).training.diagnostics is False
-    look(world.live)
+    assert world.live.look().training.diagnostics is False
+    world.live.look()
     (record,) = caplog.records
     assert record.getMessage() == "policy changed: training.diagnostics: True -> False"
