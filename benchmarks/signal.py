@@ -171,9 +171,8 @@ def run_case(case: Case, folder: Path, families: Sequence[str], trials: int) -> 
     )
     policy_path = workspace / "watcher_policies.json"
     allowed = {family: family in families for family in FAMILIES}
-    policy_path.write_text(
-        json.dumps({"training": {"families": allowed, "use_gpus": False}}), encoding="utf-8"
-    )
+    training = {"families": allowed, "use_gpus": False, "use_persistent_workers": True}
+    policy_path.write_text(json.dumps({"training": training}), encoding="utf-8")
     request = StepRequest(
         run_id="r",
         step=5,
