@@ -29,6 +29,14 @@ def test_every_mapping_that_shows_bits_will_do(history, generator, mapping, modu
     assert recover_linear(made.question()).found.state == made.state
 
 
+@pytest.mark.parametrize("draws", [28, 60, 400])
+@pytest.mark.parametrize("generator", ["xorshift32", "xorshift64", "xorshift128"])
+def test_upper_bits_of_outputs_in_a_row_give_the_state(history, generator, draws):
+    """Neighbours repeat each other's equations: so many draws as there are unknowns do not do."""
+    made = history(generator, "multiply", 1000, draws=draws, gap=0)
+    assert recover_linear(made.question(range(1))).found.state == made.state
+
+
 @pytest.mark.parametrize(
     ("generator", "corruption", "draws"),
     [("xorshift32", 0.25, 80), ("xorshift64", 0.1, 120), ("xorshift128", 0.05, 250)],
