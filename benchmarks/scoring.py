@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.figures import markdown
 from benchmarks.machine import machine_line
 from steps.contract import StepRequest
+from steps.files import sha256_file
 from steps.forensics.candidates import write_survivors
 from steps.forensics.documents import (
     HOLDOUT_FILE,
@@ -166,6 +167,9 @@ def lay_out(folder: Path, made: Sequence[CandidateRecord], draws: int) -> StepRe
     )
     history = DrawHistory(values, (None,) * draws, ("",) * draws, facts)
     train = draws * 4 // 5
+    write_part(folder / TRAIN_FILE, history, 0, train)
+    write_part(folder / HOLDOUT_FILE, history, train, draws)
+    write_survivors(folder / SURVIVORS_FILE, made)
     window = WindowConfig(
         run_id="bench",
         created_at=now,
@@ -179,6 +183,9 @@ def lay_out(folder: Path, made: Sequence[CandidateRecord], draws: int) -> StepRe
         hypotheses_tried=None,
         log10_hypotheses=9.6,
         survivors=len(made),
+        train_sha256=sha256_file(folder / TRAIN_FILE),
+        holdout_sha256=sha256_file(folder / HOLDOUT_FILE),
+        survivors_sha256=sha256_file(folder / SURVIVORS_FILE),
         headline="",
     )
     scorer = ScorerConfig(
@@ -194,9 +201,6 @@ def lay_out(folder: Path, made: Sequence[CandidateRecord], draws: int) -> StepRe
     )
     write_document(folder / WINDOW_FILE, window)
     write_document(folder / SCORER_FILE, scorer)
-    write_part(folder / TRAIN_FILE, history, 0, train)
-    write_part(folder / HOLDOUT_FILE, history, train, draws)
-    write_survivors(folder / SURVIVORS_FILE, made)
     return StepRequest(
         run_id="bench",
         step=3,

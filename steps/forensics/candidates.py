@@ -43,6 +43,9 @@ _SCHEMA = pa.schema(
         ("seed", pa.uint64()),
         ("offset", pa.int64()),
         ("state", pa.list_(pa.uint64())),
+        ("seed_known", pa.bool_()),
+        ("seed_chance", pa.float64()),
+        ("seen_bits", pa.int64()),
     ]
 )
 

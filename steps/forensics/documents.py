@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from steps.contract import Frozen, Note
 from steps.errors import StepRefused
 from steps.files import write_text_atomic
+from steps.forensics.candidate_record import CandidateRecord as CandidateRecord  # noqa: PLC0414
 from steps.policies import validation_message
 
 REGIMES_FILE = "regimes.json"
@@ -30,7 +31,7 @@ PREDICTION_FILE = "predictions/next_draw_prediction.json"
 # One plain report a step, Markdown.
 REPORTS_FOLDER = "forensics"
 
-Word = Annotated[int, Field(ge=0, lt=1 << 64)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class HistoryFacts(Frozen):
@@ -77,7 +78,8 @@ class Segment(Frozen):
 class Regimes(Frozen):
     """Step 0: where the machine changed. segments: in order, without gaps; one where it did not.
 
-    uniform: False where the draws favour some values beyond chance.
+    uniform: False where the draws favour some values beyond chance. alpha: beyond chance are tests
+    with a p_corrected of so much or less.
     """
 
     schema_version: Literal[1] = 1
@@ -87,41 +89,8 @@ class Regimes(Frozen):
     tests: tuple[HypothesisTest, ...]
     segments: tuple[Segment, ...]
     uniform: bool
+    alpha: float = 0.01
     headline: str
-
-
-class CandidateRecord(Frozen):
-    """A generator in a state (or from a seed) that may have made a stream.
-
-    Either seed and seeding (call `offset` after seeding is draw 0 of the stream), or state: the
-    words from which draw number `first` is read next. gap as in steps.prng.law. The candidate
-    explains draws first..stop - 1: `matches` of the `compared` readable ones, `missing` draws in
-    between being absent from the record. log_ratio, log_hypotheses: nats, as in
-    steps.prng.recovery.found.
-    """
-
-    stream: str
-    generator: str
-    mapping: str
-    modulus: int
-    gap: int
-    first: int
-    stop: int
-    matches: int
-    compared: int
-    missing: int
-    log_ratio: float
-    log_hypotheses: float
-    origin: Literal["algebra", "seeds", "sieve"]
-    seeding: str | None = None
-    seed: Word | None = None
-    offset: Annotated[int, Field(ge=0)] | None = None
-    state: tuple[Word, ...] | None = None
-
-    @property
-    def score(self) -> float:
-        """Nats of evidence left after the search has been paid for."""
-        return self.log_ratio - self.log_hypotheses
 
 
 class SearchRecord(Frozen):
@@ -174,7 +143,10 @@ class WindowConfig(Frozen):
     """Step 1: what was tried and what was found. train, holdout: how many draws, in order.
 
     found: proven candidates only, the best first. hypotheses_tried: None where the number is
-    beyond 1e300; log10_hypotheses always is there.
+    beyond 1e300; log10_hypotheses always is there. train_sha256, holdout_sha256, survivors_sha256:
+    of the files that belong to this document (steps.forensics.lineage). cycle: where the draws to
+    learn from are those of so many draws before, far beyond chance: a fixed cycle of so few values
+    explains them, and no generator is found behind it.
     """
 
     schema_version: Literal[1] = 1
@@ -190,6 +162,10 @@ class WindowConfig(Frozen):
     hypotheses_tried: int | None
     log10_hypotheses: float
     survivors: int
+    train_sha256: Sha256
+    holdout_sha256: Sha256
+    survivors_sha256: Sha256
+    cycle: int | None = None
     headline: str
 
 
@@ -239,24 +215,41 @@ class PoolDraw(Frozen):
     probability: float
 
 
+class StreamPrediction(Frozen):
+    """Step 6: the next draws of one more stream that has a source of its own, in order.
+
+    confidence: the probability of the first of them.
+    """
+
+    stream: str
+    next_draws: tuple[int, ...]
+    confidence: float
+    source: CandidateRecord
+
+
 class Prediction(Frozen):
     """Step 6: the verdict, and the next draw where there is something to say about it.
+
+    verdict: "not uniform" where no generator was found, and the draws are not uniform and
+    independent.
 
     candidates: values by probability, the likeliest first, as many as the widest pool; empty where
     prediction is refused. pools: name to values (tight 20, balanced 100, wide 300, at most M).
     next_draws: in order, where a state was found and goes on. tests: of the replay over the
-    holdout. explanation: sentences.
+    holdout. explanation: sentences. other_streams: where the next draws are of one session, those
+    of others that have a source too.
     """
 
     schema_version: Literal[1] = 1
     run_id: str
     created_at: datetime
-    verdict: Literal["seed found", "no better than chance", "insufficient data"]
+    verdict: Literal["seed found", "not uniform", "no better than chance", "insufficient data"]
     headline: str
     explanation: tuple[str, ...]
     candidates: tuple[PoolDraw, ...] = ()
     pools: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     next_draws: tuple[int, ...] = ()
+    other_streams: tuple[StreamPrediction, ...] = ()
     stream: str | None = None
     confidence: float | None = None
     source: CandidateRecord | None = None

@@ -80,13 +80,14 @@ def likeliest_change(
     permutations: int,
     rng: np.random.Generator,
 ) -> Change | None:
-    """The likeliest change in draws first..stop - 1; None where they are too few.
+    """The likeliest change in draws first..stop - 1; None where they are too few, or all equal.
 
     draws: int64 (n,), -1 where one could not be read. permutations: ten times as many
     (MORE_PERMUTATIONS) where few of them exceed what was observed.
     """
     part = draws[first:stop]
-    if np.count_nonzero(part >= 0) < FEWEST_DRAWS or modulus < 2:
+    read = part[part >= 0]
+    if read.size < FEWEST_DRAWS or modulus < 2 or (read == read[0]).all():
         return None
     edges = _edges(part.size)
     blocks = edges.size - 1

@@ -10,9 +10,11 @@ import numpy as np
 from steps.forensics.documents import HypothesisTest, Regimes, Segment
 from steps.forensics.history import DrawHistory
 from steps.forensics.multiplicity import corrected
+from steps.forensics.wording import p_text
 from steps.step0_regimes.changes import FEWEST_DRAWS, Change
 from steps.step0_regimes.segments import find_cuts
 from steps.step0_regimes.settings import RegimeSettings
+from steps.step0_regimes.uniformity import FEWEST_DRAWS as FEWEST_TESTED
 from steps.step0_regimes.uniformity import OF_VALUES, uniformity_tests
 
 CHANGE = "change of "
@@ -46,7 +48,8 @@ def find_regimes(
         tests=tests,
         segments=segments,
         uniform=not any(test.name in OF_VALUES for test in rejected),
-        headline=_headline(history, segments, rejected),
+        alpha=settings.regime_alpha,
+        headline=_headline(history, segments, tests, rejected),
     )
 
 
@@ -59,25 +62,31 @@ def _test_of(change: Change, history: DrawHistory) -> HypothesisTest:
         hypotheses=change.places,
         sentence=f"In draws {change.first} to {change.stop - 1} the likeliest change of "
         f"{change.kind} is at {draw_and_date(history, change.at)}, seen by {change.view} (p "
-        f"{change.p_value:.2g}).",
+        f"{p_text(change.p_value)}).",
     )
 
 
 def _headline(
-    history: DrawHistory, segments: Sequence[Segment], rejected: Sequence[HypothesisTest]
+    history: DrawHistory,
+    segments: Sequence[Segment],
+    tests: Sequence[HypothesisTest],
+    rejected: Sequence[HypothesisTest],
 ) -> str:
     read = int(np.count_nonzero(history.draws >= 0))
-    if read < FEWEST_DRAWS:
-        return f"One regime: {read} draws are too few to look for a change ({FEWEST_DRAWS} do)."
     cuts = ", ".join(draw_and_date(history, segment.first) for segment in segments[1:])
     if len(segments) > 1:
         regimes = f"{len(segments)} regimes: the draws change at {cuts}"
+    elif read < FEWEST_DRAWS:
+        regimes = f"One regime: {read} draws are too few to look for a change ({FEWEST_DRAWS} do)"
     else:
         regimes = "One regime: nothing shows that the machine changed"
-    others = [test.name for test in rejected if not test.name.startswith(CHANGE)]
-    if not others:
-        return f"{regimes}; {read} draws show no bias."
-    return f"{regimes}; beyond chance is what was found of {', '.join(others)}."
+    others = [test for test in rejected if not test.name.startswith(CHANGE)]
+    if others:
+        named = ", ".join(f"{test.name} (p {p_text(test.p_corrected)})" for test in others)
+        return f"{regimes}; the draws are not uniform and independent: {named}."
+    if all(test.name.startswith(CHANGE) for test in tests):
+        return f"{regimes}; for tests of bias they are too few, too ({FEWEST_TESTED} do)."
+    return f"{regimes}; {read} draws show no bias."
 
 
 def draw_and_date(history: DrawHistory, draw: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from steps.forensics.documents import REPORTS_FOLDER, Regimes
 from steps.forensics.history import DrawHistory
+from steps.forensics.wording import p_text
 from steps.step0_regimes.finding import draw_and_date
 from steps.step0_regimes.settings import RegimeSettings
 
@@ -39,7 +40,8 @@ def regimes_report(regimes: Regimes, history: DrawHistory, settings: RegimeSetti
         "| test | p | corrected p | what was seen |",
         "|---|--:|--:|---|",
         *(
-            f"| {test.name} | {test.p_value:.2g} | {test.p_corrected:.2g} | {test.sentence} |"
+            f"| {test.name} | {p_text(test.p_value)} | {p_text(test.p_corrected)} "
+            f"| {test.sentence} |"
             for test in regimes.tests
         ),
         "",

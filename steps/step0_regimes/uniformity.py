@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from steps.forensics.documents import HypothesisTest
+from steps.forensics.wording import p_text
 from steps.prng.mappings import Draws
 from steps.step0_regimes.classes import (
     NOTHING,
@@ -32,6 +33,11 @@ FEWEST_DRAWS = 50
 OF_VALUES = ("values", "digits")
 _MOST_PAIR_RANGES = 16
 _MOST_REMAINDERS = 8
+# Where the p-value of one test is that small, its sentence says which way the counts lean.
+_WORTH_A_WORD = 0.05
+_COUNTS = ("the counts are more even than chance", "the counts are further apart than chance")
+_SESSIONS = ("the sessions are more alike than chance", "the sessions differ more than chance")
+_PAIRS = ("neighbours are less tied than chance", "neighbours are tied more than chance")
 
 
 def uniformity_tests(
@@ -39,47 +45,48 @@ def uniformity_tests(
 ) -> tuple[HypothesisTest, ...]:
     """Tests of a whole history; none with fewer than 50 draws. p_corrected is not set yet.
 
-    draws: int64 (n,), -1 where one could not be read. sessions: of each draw.
+    draws: int64 (n,), -1 where one could not be read. sessions: of each draw. A test for which
+    these draws leave nothing to compare is not made.
     """
     n = int(np.count_nonzero(draws >= 0))
     if n < FEWEST_DRAWS or modulus < 2:
         return ()
-    tests = [_values(draws, modulus, n)]
+    tests: list[HypothesisTest | None] = [_values(draws, modulus, n)]
     if by_digit := digits(draws, modulus):
         tests.append(_digits(by_digit, n))
     if len(set(sessions)) > 1:
-        tests += _sessions(draws, modulus, sessions, n)
+        tests.append(_sessions(draws, modulus, sessions, n))
     tests.append(_repeats(draws[draws >= 0], modulus))
     side = int((n / EXPECTED) ** 0.5)
     tests.append(_serial(ranges(draws, modulus, min(modulus, side, _MOST_PAIR_RANGES)), "size"))
     if (by_remainder := low_order(draws, modulus, min(side, _MOST_REMAINDERS))) is not None:
         tests.append(_serial(by_remainder, by_remainder.name))
-    return tuple(tests)
+    return tuple(test for test in tests if test is not None)
 
 
-def _values(draws: Draws, modulus: int, n: int) -> HypothesisTest:
+def _values(draws: Draws, modulus: int, n: int) -> HypothesisTest | None:
     """Pearson's chi-square of the values against equal chances; two-sided, as too even counts."""
     classes = max(2, min(modulus, n // EXPECTED))
     view = ranges(draws, modulus, classes)
     expected = n * range_sizes(modulus, classes) / modulus
     statistic = float(((view.counts() - expected) ** 2 / expected).sum())
     cells = f"{classes} values" if classes == modulus else f"{classes} ranges of values"
-    return _of_chi2("values", statistic, classes - 1, f"{n} draws in {cells}")
+    return _of_chi2("values", statistic, classes - 1, f"{n} draws in {cells}", _COUNTS)
 
 
-def _digits(by_digit: Sequence[View], n: int) -> HypothesisTest:
+def _digits(by_digit: Sequence[View], n: int) -> HypothesisTest | None:
     """The sum of the chi-squares of all digits: in uniform draws digits are independent."""
     statistic = sum(float(((view.counts() - n / 10) ** 2 / (n / 10)).sum()) for view in by_digit)
     said = f"{n} draws by each of their {len(by_digit)} digits"
-    return _of_chi2("digits", statistic, 9 * len(by_digit), said)
+    return _of_chi2("digits", statistic, 9 * len(by_digit), said, _COUNTS)
 
 
-def _sessions(draws: Draws, modulus: int, sessions: Sequence[str], n: int) -> list[HypothesisTest]:
+def _sessions(draws: Draws, modulus: int, sessions: Sequence[str], n: int) -> HypothesisTest | None:
     """Do all sessions draw alike? Chi-square of homogeneity, by digits or by ranges of values."""
     names, of = np.unique(np.array(sessions), return_inverse=True)
     smallest = int(np.bincount(of[draws >= 0], minlength=names.size).min())
     if smallest < 2 * EXPECTED:
-        return []
+        return None
     views = digits(draws, modulus) if smallest >= 10 * EXPECTED else ()
     statistic, freedom = 0.0, 0
     for view in views or (ranges(draws, modulus, min(modulus, smallest // EXPECTED, 32)),):
@@ -90,16 +97,19 @@ def _sessions(draws: Draws, modulus: int, sessions: Sequence[str], n: int) -> li
         value, degrees = _independence(table)
         statistic, freedom = statistic + value, freedom + degrees
     said = f"{n} draws of {names.size} sessions held against each other"
-    return [_of_chi2("sessions", statistic, freedom, said)]
+    return _of_chi2("sessions", statistic, freedom, said, _SESSIONS)
 
 
-def _repeats(read: Draws, modulus: int) -> HypothesisTest:
+def _repeats(read: Draws, modulus: int) -> HypothesisTest | None:
     """Equal draws at short distance: the birthday count of disjoint blocks of 2 sqrt(M) draws.
 
     Held against the same draws in random order, so that it is a test of order alone. The count of
-    pairs is nearly Poisson's, with a slightly smaller variance: the p-value errs upward.
+    pairs is nearly Poisson's, with a slightly smaller variance: the p-value errs upward. None
+    where all draws are equal: then no order is another.
     """
     n = read.size
+    if (read == read[0]).all():
+        return None
     block = max(2, min(round(2 * modulus**0.5), n // 10))
     blocks = n // block
     in_blocks = read[: blocks * block] + modulus * np.repeat(np.arange(blocks), block)
@@ -115,11 +125,11 @@ def _repeats(read: Draws, modulus: int) -> HypothesisTest:
         p_value=p,
         p_corrected=1.0,
         sentence=f"Within blocks of {block} draws {seen} pairs are equal, {expected:.1f} would be "
-        f"if the same draws came in random order (p {p:.2g}).",
+        f"if the same draws came in random order (p {p_text(p)}).",
     )
 
 
-def _serial(view: View, by: str) -> HypothesisTest:
+def _serial(view: View, by: str) -> HypothesisTest | None:
     """Does a draw depend on the one before? Chi-square of the table of transitions.
 
     As for a Markov chain (Anderson and Goodman 1957): also with pairs that share a draw it is
@@ -128,7 +138,8 @@ def _serial(view: View, by: str) -> HypothesisTest:
     both = pairs(view)
     statistic, freedom = _independence(both.counts().reshape(view.classes, view.classes))
     n = int(np.count_nonzero(both.of != NOTHING))
-    return _of_chi2(f"pairs by {by}", statistic, freedom, f"{n} pairs of neighbours by {by}")
+    said = f"{n} pairs of neighbours by {by}"
+    return _of_chi2(f"pairs by {by}", statistic, freedom, said, _PAIRS)
 
 
 def _independence(table: NDArray[np.int64]) -> tuple[float, int]:
@@ -141,20 +152,22 @@ def _independence(table: NDArray[np.int64]) -> tuple[float, int]:
     return float(((table - expected) ** 2 / expected).sum()), freedom
 
 
-def _of_chi2(name: str, statistic: float, freedom: int, said: str) -> HypothesisTest:
+def _of_chi2(
+    name: str, statistic: float, freedom: int, said: str, sides: tuple[str, str]
+) -> HypothesisTest | None:
+    """sides: what a small statistic says, and a large one. None without degrees of freedom."""
     if freedom == 0:
-        p = 1.0
-    else:
-        upper = float(stats.chi2.sf(statistic, freedom))
-        p = min(1.0, 2 * min(upper, float(stats.chi2.cdf(statistic, freedom))))
-    side = "; more even than chance" if statistic < freedom else "; less even than chance"
+        return None
+    upper = float(stats.chi2.sf(statistic, freedom))
+    p = min(1.0, 2 * min(upper, float(stats.chi2.cdf(statistic, freedom))))
+    side = f"; {sides[statistic > freedom]}" if p <= _WORTH_A_WORD else ""
     return HypothesisTest(
         name=name,
         statistic=statistic,
         p_value=p,
         p_corrected=1.0,
         sentence=f"{said[0].upper()}{said[1:]}: chi-square {statistic:.1f} with {freedom} degrees "
-        f"of freedom (p {p:.2g}{side if p <= 0.05 else ''}).",
+        f"of freedom (p {p_text(p)}{side}).",
     )
 
 

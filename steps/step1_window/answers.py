@@ -16,7 +16,7 @@ FOLDER = "forensics/search"
 # What takes less is sooner made again than written.
 WORTH_KEEPING_S = 0.2
 # Changes where a search would find another answer than it did: old ones are then not read.
-_EDITION = 1
+_EDITION = 2
 
 log = logging.getLogger(__name__)
 

@@ -12,20 +12,23 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.forensics.candidates import candidate_of, proven, state_of
+from steps.forensics.candidates import candidate_of, law_of, proven, state_of
 from steps.forensics.documents import CandidateRecord
 from steps.prng.generators import generator_named
 from steps.prng.mappings import Draws, mapping_named
+from steps.prng.recovery.cycles import cycle_of
 from steps.prng.recovery.found import Found
 from steps.prng.recovery.question import Judge, Origin, Question
 from steps.step1_window.answers import Answer
-from steps.step1_window.planned import Planned
+from steps.step1_window.planned import BACKWARD, Planned
 from steps.step1_window.seeds_read import with_seed
 
 # Of a search's draws so many may be left to explain, and it is needless all the same.
 _LEFT = 0.1
 # Candidates that are alike in so much of what they explain are one.
 _ALIKE = 0.5
+# Draws of a candidate by which it is seen whether it goes round in few values.
+_LOOKED_AT = 64
 
 Flags = NDArray[np.bool_]
 
@@ -66,8 +69,12 @@ class Evidence:
 
     @property
     def explained(self) -> int:
-        """How many draws of the train part are explained."""
-        return int(np.count_nonzero(self._explained))
+        """How many draws of the train part are explained, in the order of the record."""
+        flags = np.zeros_like(self._explained)
+        for one in self.found:
+            if not one.stream.startswith(BACKWARD):
+                flags[self._rows[one.stream][one.first : one.stop]] = True
+        return int(np.count_nonzero(flags))
 
     def gaps(self, stream: str) -> list[tuple[int, int]]:
         """Stretches (first, stop) of the stream that nothing explains, in order."""
@@ -80,9 +87,14 @@ class Evidence:
         if answer.best is None:
             return None
         by_seeds = planned.method == "seeds"
-        held = self._against_all(answer.best, planned.stream, planned.first, by_seeds=by_seeds)
         return self.take(
-            held.model_copy(update={"log_hypotheses": answer.log_hypotheses + self._log_searches})
+            self._against_all(
+                answer.best,
+                planned.stream,
+                planned.first,
+                answer.log_hypotheses + self._log_searches,
+                by_seeds=by_seeds,
+            )
         )
 
     def hold_sieved(self, candidate: CandidateRecord) -> CandidateRecord | None:
@@ -104,11 +116,17 @@ class Evidence:
             seeding=candidate.seeding,
             offset=candidate.first * (candidate.gap + 1),
         )
-        held = self._against_all(found, candidate.stream, 0, by_seeds=True)
-        return self.take(held.model_copy(update={"log_hypotheses": candidate.log_hypotheses}))
+        return self.take(
+            self._against_all(found, candidate.stream, 0, candidate.log_hypotheses, by_seeds=True)
+        )
 
-    def take(self, candidate: CandidateRecord) -> CandidateRecord | None:
-        """Enter a candidate, whose log_hypotheses has the number of searches in it already."""
+    def take(self, candidate: CandidateRecord | None) -> CandidateRecord | None:
+        """Enter a candidate, whose log_hypotheses has the number of searches in it already.
+
+        One that goes round in few values is passed over: a cycle explains as much.
+        """
+        if candidate is None or _goes_round(candidate):
+            return None
         if any(_alike(candidate, other) for other in self.found):
             return None
         if not proven(candidate):
@@ -119,11 +137,12 @@ class Evidence:
         return candidate
 
     def _against_all(
-        self, found: Found, stream: str, start: int, *, by_seeds: bool
-    ) -> CandidateRecord:
+        self, found: Found, stream: str, start: int, log_hypotheses: float, *, by_seeds: bool
+    ) -> CandidateRecord | None:
         """The state against all draws of its stream, wrong and missing ones allowed for.
 
-        start: the stream's draw that was the search's draw 0.
+        start: the stream's draw that was the search's draw 0. log_hypotheses: all that it pays for.
+        None for a state that stands still.
         """
         question = Question(
             generator_named(found.generator),
@@ -140,8 +159,11 @@ class Evidence:
         judge = Judge(question, 0.0)
         state = np.array(found.state, np.uint64)
         judge.try_state(state, found.gap, start + found.first, origin)
-        assert judge.best is not None  # noqa: S101
-        return with_seed(candidate_of(judge.best, stream, 0, by_seeds=by_seeds), judge.best)
+        if judge.best is None:
+            return None
+        candidate = candidate_of(judge.best, stream, 0, by_seeds=by_seeds)
+        candidate = candidate.model_copy(update={"log_hypotheses": log_hypotheses})
+        return with_seed(candidate, judge.best)
 
 
 def log_of_sum(logs: list[float]) -> float:
@@ -150,6 +172,11 @@ def log_of_sum(logs: list[float]) -> float:
         return -math.inf
     most = max(logs)
     return most + math.log(math.fsum(math.exp(log - most) for log in logs))
+
+
+def _goes_round(candidate: CandidateRecord) -> bool:
+    ahead = law_of(candidate).draws(state_of(candidate), _LOOKED_AT)[0]
+    return cycle_of(ahead, candidate.modulus) is not None
 
 
 def _alike(one: CandidateRecord, other: CandidateRecord) -> bool:

@@ -8,6 +8,9 @@ from typing import Literal
 from steps.forensics.documents import Segment
 from steps.step1_window.efforts import Effort
 
+# Before the name of a stream: read from its last draw to the first.
+BACKWARD = "backward "
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -46,13 +49,14 @@ class Subject:
     """What is searched. streams: name and number of draws to learn from, "all" first.
 
     segments: of stream "all", empty where the machine did not change. first_date: of draw 0, as
-    ISO text.
+    ISO text. in_order: whether dates say which draws are the earlier ones.
     """
 
     modulus: int
     streams: tuple[tuple[str, int], ...]
     segments: tuple[Segment, ...] = ()
     first_date: str | None = None
+    in_order: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from steps.contract import Note
 from steps.forensics.documents import (
     REPORTS_FOLDER,
     CandidateRecord,
@@ -14,8 +15,10 @@ from steps.forensics.documents import (
     WindowConfig,
 )
 from steps.forensics.power_table import power_table
+from steps.step1_window.planned import BACKWARD
 from steps.step1_window.power import fewest_draws
 from steps.step1_window.settings import WindowSettings
+from steps.step1_window.sieve import Sieved
 
 REPORT_FILE = f"{REPORTS_FOLDER}/window.md"
 
@@ -41,8 +44,10 @@ def headline(
     searches: Sequence[SearchRecord],
     power: Sequence[PowerRow],
     settings: WindowSettings,
+    cycle: str | None = None,
 ) -> str:
-    """One sentence."""
+    """A sentence, and with cycle another one: as cycle_sentence has it."""
+    also = "" if cycle is None else f" {cycle}."
     match verdict_of(found, power, settings.corruption):
         case "seed found":
             best = found[0]
@@ -53,12 +58,42 @@ def headline(
             )
         case "nothing found":
             made = sum(search.not_tried is None for search in searches)
-            return f"No generator found behind {train} draws, in {made:,} searches."
+            return f"No generator found behind {train} draws, in {made:,} searches.{also}"
         case "insufficient data":
             return (
                 f"Too few draws: {train} to learn from are not enough for any generator. "
                 + _would_do(power, settings)
+                + also
             )
+
+
+def cycle_sentence(values: int, equal: int, compared: int) -> str:
+    """What draws that repeat are: as repeats() of steps.prng.recovery.cycles has them."""
+    before = "the draw before" if values == 1 else f"the draw {values} places before"
+    return (
+        f"{equal} of {compared} draws are the same as {before}: a few fixed values that come round "
+        "explain that, with or without a generator"
+    )
+
+
+def backward_sentence(found: Sequence[CandidateRecord]) -> str:
+    """The best of what was found in streams that were read backward."""
+    best = max(found, key=lambda candidate: candidate.score)
+    stream = best.stream.removeprefix(BACKWARD)
+    return (
+        f'read from its last draw to the first, stream "{stream}" is explained by '
+        f"{best.generator} through {best.mapping}, gap {best.gap}: {best.matches} of "
+        f"{best.compared} draws, {best.score:.0f} nats beyond chance"
+    )
+
+
+def backward_message(path: str, found: Sequence[CandidateRecord]) -> str:
+    """Why a record in which machines were found backward alone is not gone on with."""
+    return (
+        f"{path}: the record seems to run from the newest draw to the oldest: "
+        f"{backward_sentence(found)}; in the order of the rows no generator was found. Turn the "
+        "rows round, or give them dates, and run from step 0 again"
+    )
 
 
 def what_next(config: WindowConfig, settings: WindowSettings) -> tuple[str, ...]:
@@ -92,9 +127,13 @@ def draws_in_all(wanted: int, holdout_fraction: float) -> int:
 
 
 def window_report(
-    config: WindowConfig, settings: WindowSettings, explained: int, window: int, sure: int
+    config: WindowConfig,
+    settings: WindowSettings,
+    explained: int,
+    sieved: Sieved,
+    notes: Sequence[Note],
 ) -> str:
-    """The page of one run. window, sure: as the sieve has them."""
+    """The page of one run. notes: of this step, besides those of the history."""
     facts = config.history
     tried = [search for search in config.searches if search.not_tried is None]
     lines = [
@@ -111,7 +150,7 @@ def window_report(
         f"allowed for: {settings.corruption:.0%}; missing: {settings.missing_rate:.0%}.",
     ]
     if config.found:
-        lines += ["", "## Found", "", *_found(config.found)]
+        lines += ["", "## Found", "", *window_found(config.found)]
         lines += ["", f"Together they explain {explained} of {config.train} draws."]
     lines += ["", "## What was searched", "", *_searched(config.searches)]
     left_out = Counter(search.not_tried for search in config.searches if search.not_tried)
@@ -123,17 +162,19 @@ def window_report(
         "",
         "## Survivors",
         "",
-        f"{config.survivors} candidates are in survivors.parquet: what was found, the best of what "
-        f"was not proven, and small seeds with the most matches over the last {window} draws learnt"
-        f" from. Over {sure} draws, fewer than one in a hundred of such sieves has a seed that "
-        "matches all of them by chance. Survivors are no finding: Step 3 counts what they predict.",
+        f"{config.survivors} candidates are in survivors.parquet: what was found, the best of "
+        "what was not proven, and small seeds with the most matches over the last "
+        f"{sieved.window} draws learnt from. Over {sieved.sure} draws, fewer than one in a hundred "
+        "of such sieves has a seed that matches all of them by chance. Survivors are no finding: "
+        "Step 3 counts what they predict.",
     ]
-    for note in facts.notes:
+    for note in (*facts.notes, *notes):
         lines += ["", f"{note.level}: {note.message}"]
     return "\n".join(lines) + "\n"
 
 
-def _found(found: Sequence[CandidateRecord]) -> list[str]:
+def window_found(found: Sequence[CandidateRecord]) -> list[str]:
+    """The lines of a table of what was found, and what its seeds are worth."""
     lines = [
         "| stream | draws | generator | mapping | gap | matches | missing | seed | nats beyond "
         "chance |",
@@ -141,6 +182,8 @@ def _found(found: Sequence[CandidateRecord]) -> list[str]:
     ]
     for one in found[:_MOST_FOUND]:
         seed = "not read off" if one.seed is None else f"{one.seed} ({one.seeding})"
+        if one.seed is not None and not one.seed_known:
+            seed = f"not known; {seed} does the same"
         if one.seed is not None and one.offset:
             seed += f", {one.offset} calls before draw 0"
         lines.append(
@@ -150,6 +193,25 @@ def _found(found: Sequence[CandidateRecord]) -> list[str]:
         )
     if len(found) > _MOST_FOUND:
         lines.append(f"\nand {len(found) - _MOST_FOUND} more, in optimal_window_config.json.")
+    return [*lines, *_seed_lines(found)]
+
+
+def _seed_lines(found: Sequence[CandidateRecord]) -> list[str]:
+    """What the seeds of the table are worth."""
+    lines = []
+    if any(one.seed is not None and not one.seed_known for one in found):
+        lines += [
+            "",
+            'A seed that "does the same" gives these draws when the machine is seeded with it at '
+            "that place. Some seed does so for every state, so it does not say when, or with what, "
+            "the machine was seeded.",
+        ]
+    for seen in sorted({one.seen_bits for one in found if one.seen_bits is not None}):
+        lines += [
+            "",
+            f"Where the draws depend on the lowest {seen} bits of the state alone, the other bits, "
+            "and seeds that differ in them, cannot be told apart.",
+        ]
     return lines
 
 

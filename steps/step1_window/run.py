@@ -4,65 +4,37 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from steps.contract import Note, StepRequest, StepResult
 from steps.entry import stop_requested
 from steps.errors import StepRefused
-from steps.files import write_text_atomic
-from steps.forensics.candidates import proven, write_survivors
+from steps.forensics.candidates import proven
 from steps.forensics.documents import (
-    HOLDOUT_FILE,
-    SURVIVORS_FILE,
-    TRAIN_FILE,
-    WINDOW_FILE,
-    CandidateRecord,
-    PowerRow,
     SearchRecord,
     Segment,
-    WindowConfig,
-    write_document,
 )
 from steps.forensics.history import DrawHistory
 from steps.forensics.intake import read_history
-from steps.forensics.parts import write_part
 from steps.forensics.settings import read_settings
 from steps.prng.recovery.found import ALPHA
 from steps.progress import StepProgress
-from steps.results import halted, outputs_in
+from steps.results import halted
 from steps.step1_window.answers import FOLDER, AnswerStore
-from steps.step1_window.ask import Asker, readable
+from steps.step1_window.ask import Asker
 from steps.step1_window.efforts import EFFORTS
-from steps.step1_window.evidence import Evidence, log_of_sum
+from steps.step1_window.evidence import Evidence
+from steps.step1_window.outcome import Work, write_outcome
 from steps.step1_window.plan import pairs_of, plan_searches
-from steps.step1_window.planned import Planned, Scope, Subject
-from steps.step1_window.power import power_rows
-from steps.step1_window.report import REPORT_FILE, headline, verdict_of, what_next, window_report
+from steps.step1_window.planned import BACKWARD, Scope, Subject
 from steps.step1_window.search import Searcher, Stopped, most_follow_ups, time_is_up
 from steps.step1_window.seed_devices import SeedDevices, seed_devices
 from steps.step1_window.settings import WindowSettings
-from steps.step1_window.sieve import Pass, Sieved, pass_record, sieve, sieve_passes
+from steps.step1_window.sieve import Sieved, sieve, sieve_passes
 from steps.step1_window.split import segments_of, train_count
 
 # For the plan only, which must be made before it is known how many searches share the chance.
 _SEARCHES_ABOUT = 1e4
-_MOST_INT = 300
-_UNPROVEN_KEPT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What is to be done. train: how many draws are learnt from; log_searches: of all of them."""
-
-    history: DrawHistory
-    train: int
-    plan: tuple[Planned, ...]
-    passes: tuple[Pass, ...]
-    follow_ups: int
-    log_searches: float
-    notes: tuple[Note, ...]
 
 
 def run(request: StepRequest) -> StepResult:
@@ -74,8 +46,6 @@ def run(request: StepRequest) -> StepResult:
     history = read_history(Path(request.inputs["draw_history"]), settings.intake())
     train = train_count(history, settings.holdout_fraction)
     workspace = Path(request.workspace)
-    write_part(workspace / TRAIN_FILE, history, 0, train)
-    write_part(workspace / HOLDOUT_FILE, history, train, history.draws.shape[0])
     segments, notes = segments_of(request, history, train)
     progress.say("planning")
     work = _planned(history, train, settings, names, segments, notes)
@@ -96,7 +66,7 @@ def run(request: StepRequest) -> StepResult:
         *devices.notes,
         *(Note(level="info", code="answer_set_aside", message=said) for said in store.set_aside),
     )
-    return _written(request, settings, work, evidence, records, sieved, notes)
+    return write_outcome(request, settings, work, evidence, records, sieved, notes)
 
 
 def _planned(
@@ -106,7 +76,7 @@ def _planned(
     names: tuple[tuple[str, ...], tuple[str, ...]],
     segments: tuple[Segment, ...],
     notes: tuple[Note, ...],
-) -> _Work:
+) -> Work:
     modulus = history.facts.modulus
     pairs = pairs_of(*names, modulus)
     if not pairs:
@@ -125,16 +95,22 @@ def _planned(
         settings.missing_rate,
         ALPHA / _SEARCHES_ABOUT,
     )
-    subject = Subject(modulus, streams, segments, history.dates[0] if history.dates else None)
+    subject = Subject(
+        modulus,
+        streams,
+        segments,
+        history.dates[0] if history.dates else None,
+        in_order=history.facts.first_date != history.facts.last_date,
+    )
     plan = plan_searches(subject, scope)
     passes = sieve_passes(pairs, effort.sieve_seeds)
     follow_ups = most_follow_ups(train)
     log_searches = math.log(len(plan) + len(passes) + follow_ups)
-    return _Work(history, train, plan, passes, follow_ups, log_searches, notes)
+    return Work(history, train, plan, passes, follow_ups, log_searches, notes)
 
 
 def _search(
-    work: _Work,
+    work: Work,
     settings: WindowSettings,
     store: AnswerStore,
     progress: StepProgress,
@@ -143,6 +119,7 @@ def _search(
     history, train = work.history, work.train
     rows = {stream: history.rows(stream) for stream in history.facts.streams}
     rows = {stream: numbers[numbers < train] for stream, numbers in rows.items()}
+    rows |= {f"{BACKWARD}{stream}": numbers[::-1] for stream, numbers in rows.items()}
     draws = {stream: history.draws[numbers] for stream, numbers in rows.items()}
     out_of_time = time_is_up(settings.search_minutes)
     threads = settings.threads or len(os.sched_getaffinity(0))
@@ -178,7 +155,7 @@ def _search(
 
 
 def _sieve(
-    work: _Work, settings: WindowSettings, evidence: Evidence, progress: StepProgress
+    work: Work, settings: WindowSettings, evidence: Evidence, progress: StepProgress
 ) -> Sieved:
     sieved = sieve(
         work.history.draws[: work.train],
@@ -196,92 +173,3 @@ def _sieve(
         if proven(candidate):
             evidence.hold_sieved(candidate)
     return sieved
-
-
-def _written(
-    request: StepRequest,
-    settings: WindowSettings,
-    work: _Work,
-    evidence: Evidence,
-    records: list[SearchRecord],
-    sieved: Sieved,
-    notes: tuple[Note, ...],
-) -> StepResult:
-    workspace = Path(request.workspace)
-    history, train = work.history, work.train
-    searches = (
-        *records,
-        *(pass_record(one, train, sieved.candidates) for one in sieved.passes),
-    )
-    logs = [
-        search.log10_hypotheses * math.log(10) for search in searches if search.not_tried is None
-    ]
-    log10 = log_of_sum(logs) / math.log(10) if logs else 0.0
-    survivors = _survivors(evidence, sieved, settings.survivors_kept)
-    found = tuple(sorted(evidence.found, key=lambda candidate: -candidate.score))
-    power = _power(work, settings)
-    config = WindowConfig(
-        run_id=request.run_id,
-        created_at=datetime.now(UTC),
-        history=history.facts,
-        train=train,
-        holdout=history.draws.shape[0] - train,
-        verdict=verdict_of(found, power, settings.corruption),
-        found=found,
-        searches=searches,
-        power=power,
-        hypotheses_tried=round(10**log10) if log10 < _MOST_INT else None,
-        log10_hypotheses=log10,
-        survivors=write_survivors(workspace / SURVIVORS_FILE, survivors),
-        headline=headline(found, evidence.explained, train, searches, power, settings),
-    )
-    write_document(workspace / WINDOW_FILE, config)
-    page = window_report(config, settings, evidence.explained, sieved.window, sieved.sure)
-    write_text_atomic(workspace / REPORT_FILE, page)
-    made = sum(search.not_tried is None for search in searches)
-    return StepResult(
-        run_id=request.run_id,
-        step=request.step,
-        attempt=request.attempt,
-        # Too few draws are a finding too: Step 6 gives the verdict.
-        status="complete",
-        headline=config.headline,
-        outputs=outputs_in(
-            workspace, WINDOW_FILE, TRAIN_FILE, HOLDOUT_FILE, SURVIVORS_FILE, REPORT_FILE
-        ),
-        metrics={
-            "train_draws": float(train),
-            "explained_draws": float(evidence.explained),
-            "found": float(len(found)),
-            "searches": float(made),
-            "not_tried": float(len(searches) - made),
-            "log10_hypotheses": log10,
-            "survivors": float(config.survivors),
-        },
-        notes=(*history.facts.notes, *notes),
-        what_next=what_next(config, settings),
-    )
-
-
-def _survivors(evidence: Evidence, sieved: Sieved, kept: int) -> list[CandidateRecord]:
-    """Everything proven, the best of the unproven, then the sieve's, `kept` in all or what is
-    proven.
-    """
-    unproven: dict[tuple[object, ...], CandidateRecord] = {}
-    for candidate in sorted(evidence.unproven, key=lambda candidate: -candidate.score):
-        key = (candidate.stream, candidate.generator, candidate.mapping, candidate.gap)
-        unproven.setdefault((*key, candidate.first, candidate.state), candidate)
-    others = [*unproven.values()][:_UNPROVEN_KEPT]
-    others += [candidate for candidate in sieved.candidates if not proven(candidate)]
-    found = sorted(evidence.found, key=lambda candidate: -candidate.score)
-    return [*found, *others[: max(0, kept - len(found))]]
-
-
-def _power(work: _Work, settings: WindowSettings) -> tuple[PowerRow, ...]:
-    return power_rows(
-        work.plan,
-        work.history.facts.modulus,
-        readable(work.history.draws[: work.train]),
-        settings.corruption,
-        ALPHA / math.exp(work.log_searches),
-    )

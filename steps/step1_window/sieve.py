@@ -23,6 +23,7 @@ from steps.prng.generators import generator_named
 from steps.prng.law import Law
 from steps.prng.mappings import Draws, Unrejected, mapping_named
 from steps.prng.recovery.alignment import align
+from steps.prng.recovery.cycles import cycle_of
 from steps.prng.recovery.found import SMALLEST_CORRUPTION, match_gain, miss_loss
 
 # Seeds that match all of so many draws by chance: fewer than this.
@@ -190,6 +191,8 @@ def _held(
             block = seeds[start : start + height].astype(np.uint64)
             made = law.draws(generator.seed(block, one.seeding), draws.shape[0])
             for seed, predicted in zip(block.tolist(), made, strict=True):
+                if cycle_of(predicted, modulus) is not None:
+                    continue  # its matches are those of a few values
                 path = align(draws, predicted, 0, gain=gain, loss=loss, missing_rate=0.0)
                 yield CandidateRecord(
                     stream=ALL,

@@ -17,6 +17,7 @@ from steps.forensics.documents import (
     read_document,
     write_document,
 )
+from steps.forensics.lineage import check_lineage
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
 from steps.forensics.settings import read_settings
@@ -38,6 +39,8 @@ def run(request: StepRequest) -> StepResult:
     settings = read_settings(ScorerSettings, request.params)
     progress.say("reading the candidates")
     window = read_document(Path(request.inputs["window"]), WindowConfig)
+    inputs = {name: Path(path) for name, path in request.inputs.items()}
+    notes = check_lineage(window, inputs, Path(request.workspace))
     default = Belief(
         window.history.modulus,
         settings.scorer_corruption,
@@ -82,6 +85,7 @@ def run(request: StepRequest) -> StepResult:
             "log_loss_default": choice.log_loss_default,
             "log_loss_chosen": choice.log_loss_chosen,
         },
+        notes=notes,
     )
 
 
@@ -89,12 +93,7 @@ def _choice(
     request: StepRequest, window: WindowConfig, default: Belief, before_each: BeforeEach
 ) -> Choice | None:
     """None where no candidate has any weight: then every parameter predicts alike."""
-    path = Path(request.inputs["train"])
-    train = read_part(path, window.history)
-    if train.draws.size != window.train:
-        raise StepRefused(
-            "bad_input", f"{path}: wanted the {window.train} draws of train, got {train.draws.size}"
-        )
+    train = read_part(Path(request.inputs["train"]), window.history)
     survivors = Path(request.inputs["survivors"])
     candidates = read_survivors(survivors)
     for row, candidate in enumerate(candidates):

@@ -14,6 +14,7 @@ from steps.files import sha256_file, write_text_atomic
 from steps.forensics.candidates import proven, read_survivors
 from steps.forensics.documents import SCORED_FILE, ScorerConfig, WindowConfig, read_document
 from steps.forensics.documents import write_document as write
+from steps.forensics.lineage import check_lineage
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
 from steps.forensics.scored import ScoredFacts, write_scored
@@ -33,6 +34,7 @@ def run(request: StepRequest) -> StepResult:
     progress.say("reading the survivors")
     paths = {name: Path(path) for name, path in request.inputs.items()}
     window = read_document(paths["window"], WindowConfig)
+    lineage = check_lineage(window, paths, Path(request.workspace))
     scorer = read_document(paths["scorer"], ScorerConfig)
     survivors = read_survivors(paths["survivors"])
     modulus, streams = window.history.modulus, window.history.streams
@@ -104,7 +106,7 @@ def run(request: StepRequest) -> StepResult:
             "holdout_trials": float(scored.trials),
             "proven": float(len(sure)),
         },
-        notes=_notes(scored, len(sure)),
+        notes=(*lineage, *_notes(scored, len(sure))),
         what_next=_what_next(scored),
     )
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steps.forensics.binomial import upper_p
-from steps.forensics.documents import CandidateRecord, HypothesisTest
+from steps.forensics.documents import CandidateRecord, HypothesisTest, PoolDraw
 from steps.forensics.history import ALL
 from steps.forensics.mixture import SILENT, Belief, Mixture, log_priors
 from steps.prng.mappings import Draws
@@ -96,6 +97,22 @@ def pool_of(probabilities: Floats, size: int, rng: np.random.Generator) -> list[
     best = order[np.argsort(-probabilities[order], kind="stable")]
     chosen: list[int] = best[:size].tolist()
     return chosen
+
+
+def pools_of(probabilities: Floats, low: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Candidates and pools of the document, in the history's own values; never more than there are.
+
+    low: what the history writes for 0.
+    """
+    widest = pool_of(probabilities, max(POOLS.values()), rng)
+    return {
+        "candidates": tuple(
+            PoolDraw(draw=value + low, probability=float(probabilities[value])) for value in widest
+        ),
+        "pools": {
+            name: tuple(value + low for value in widest[:size]) for name, size in POOLS.items()
+        },
+    }
 
 
 def _rank(probabilities: Floats, value: int, rng: np.random.Generator) -> int:

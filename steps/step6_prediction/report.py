@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from steps.forensics.documents import REPORTS_FOLDER, Prediction
+from steps.forensics.history import ALL
 from steps.forensics.power_table import power_table
+from steps.forensics.wording import p_text
 from steps.step6_prediction.replay import POOLS
-from steps.step6_prediction.wording import hypotheses_text, p_text
+from steps.step6_prediction.wording import hypotheses_text
 
 REPORT_FILE = f"{REPORTS_FOLDER}/prediction.md"
 _SHOWN = 10
@@ -15,13 +17,15 @@ def prediction_report(prediction: Prediction) -> str:
     """The page of one run."""
     lines = ["# Prediction", "", f"**{prediction.headline}**", ""]
     lines += [f"- {sentence}" for sentence in prediction.explanation]
+    of = "" if prediction.stream in (None, ALL) else f" of {prediction.stream}"
     if prediction.next_draws:
-        stream = "" if prediction.stream in (None, "all") else f' of stream "{prediction.stream}"'
-        lines += ["", f"## The next draws{stream}", "", _listed(prediction.next_draws)]
+        lines += ["", f"## The next draws{of}", "", _listed(prediction.next_draws)]
+    for other in prediction.other_streams:
+        lines += ["", f"## The next draws of {other.stream}", "", _listed(other.next_draws)]
     if prediction.candidates:
         lines += [
             "",
-            "## Pools",
+            f"## Pools{of}",
             "",
             "| value | probability |",
             "|--:|--:|",
@@ -59,7 +63,7 @@ def prediction_report(prediction: Prediction) -> str:
             f"Log-loss {prediction.log_loss:.4f} nats a draw; uniform guessing has "
             f"{prediction.log_loss_uniform:.4f}.",
         ]
-    if prediction.power:
+    if prediction.power and prediction.source is None:
         lines += [
             "",
             "## What would have been caught",

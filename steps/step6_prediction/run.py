@@ -23,19 +23,24 @@ from steps.forensics.documents import (
     read_document,
     write_document,
 )
+from steps.forensics.lineage import check_lineage
 from steps.forensics.mixture import Belief
 from steps.forensics.parts import read_part
 from steps.forensics.scored import ScoredFacts, read_scored_facts
 from steps.forensics.settings import read_settings
 from steps.progress import StepProgress
 from steps.results import halted, outputs_in
+from steps.step6_prediction.evidence import Evidence, find
+from steps.step6_prediction.fairness import fairness_of
 from steps.step6_prediction.following import follow
+from steps.step6_prediction.guesses import guess_tests
 from steps.step6_prediction.known import Known, likeliest, proven_by_all, said_of_all
 from steps.step6_prediction.replay import replay
 from steps.step6_prediction.report import REPORT_FILE, prediction_report
 from steps.step6_prediction.settings import PredictionSettings
 from steps.step6_prediction.step5 import AGAIN, step5_says
-from steps.step6_prediction.verdict import Evidence, find, predict
+from steps.step6_prediction.verdict import predict
+from steps.step6_prediction.what_next import what_next
 
 
 def run(request: StepRequest) -> StepResult:
@@ -46,6 +51,7 @@ def run(request: StepRequest) -> StepResult:
     progress.say("reading what the other steps left")
     paths = {name: Path(path) for name, path in request.inputs.items()}
     window = read_document(paths["window"], WindowConfig)
+    lineage = check_lineage(window, paths, workspace)
     scorer = read_document(paths["scorer"], ScorerConfig)
     survivors = read_survivors(paths["survivors"])
     train = read_part(paths["train"], window.history)
@@ -81,7 +87,15 @@ def run(request: StepRequest) -> StepResult:
     )
     if replayed is None:
         return halted(request, "Stopped before the replay was done; nothing was written.")
-    evidence = Evidence(window, known, tuple(sure), replayed, step5)
+    evidence = Evidence(
+        window,
+        known,
+        tuple(sure),
+        replayed,
+        step5,
+        fairness_of(paths.get("regimes"), window.history),
+        guess_tests(known, window.history.low),
+    )
     prediction = predict(
         evidence, request.run_id, datetime.now(UTC), next_count=settings.next_count, rng=rng
     )
@@ -89,7 +103,7 @@ def run(request: StepRequest) -> StepResult:
     write_text_atomic(workspace / REPORT_FILE, prediction_report(prediction))
     finding = find(evidence)
     status: Literal["complete", "no_signal"] = (
-        "no_signal" if finding in {"chance", "too few draws"} else "complete"
+        "no_signal" if finding in {"chance", "not uniform", "too few draws"} else "complete"
     )
     return StepResult(
         run_id=request.run_id,
@@ -99,7 +113,8 @@ def run(request: StepRequest) -> StepResult:
         headline=prediction.headline,
         outputs=outputs_in(workspace, PREDICTION_FILE, REPORT_FILE),
         metrics=_metrics(prediction),
-        what_next=_what_next(prediction),
+        notes=lineage,
+        what_next=what_next(evidence, prediction),
     )
 
 
@@ -144,14 +159,3 @@ def _metrics(prediction: Prediction) -> dict[str, float]:
     if prediction.tests:
         metrics["smallest_p_corrected"] = min(test.p_corrected for test in prediction.tests)
     return metrics
-
-
-def _what_next(prediction: Prediction) -> tuple[str, ...]:
-    read = f"the evidence, test by test: {REPORT_FILE}"
-    if prediction.next_draws:
-        return (f"hold the next draws against {PREDICTION_FILE} as they are made", read)
-    if prediction.verdict == "seed found":
-        return ("add the draws since then, and run steps 0 to 6 again", read)
-    if prediction.draws_wanted is not None:
-        return (f"run steps 0 to 6 again with {prediction.draws_wanted} draws or more", read)
-    return ("more draws catch more: run steps 0 to 6 again when there are many more", read)

@@ -1,114 +1,36 @@
-"""Decide what the evidence comes to, in one of three words, and put it into the document."""
+"""Put what the evidence comes to into the document, in one of four words."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.forensics.documents import HypothesisTest, PoolDraw, Prediction, WindowConfig
+from steps.forensics.documents import Prediction, StreamPrediction
+from steps.forensics.history import ALL
 from steps.forensics.matches import predicted_draws
-from steps.forensics.multiplicity import corrected
-from steps.prng.recovery.found import ALPHA
+from steps.step6_prediction.evidence import Evidence, find
 from steps.step6_prediction.following import Followed, hazard_now
-from steps.step6_prediction.known import Known
-from steps.step6_prediction.replay import POOLS, Replay, pool_of
-from steps.step6_prediction.step5 import Step5
+from steps.step6_prediction.no_source import better_than_chance, chance, not_uniform, too_few
+from steps.step6_prediction.replay import pools_of
+from steps.step6_prediction.stretches import (
+    after,
+    ended_sentence,
+    lasted_sentences,
+    rest_words,
+    states_sentences,
+    states_words,
+)
 from steps.step6_prediction.wording import (
     confidence_sentence,
-    draws_wanted,
-    ended_sentence,
-    explained,
-    lasted_sentences,
+    held_back_sentence,
     machine,
-    p_text,
-    power_sentences,
-    search_sentence,
     seed_sentences,
-    tested,
-    unmade_sentences,
+    seed_words,
 )
-
-# A replay speaks for a mixture only where a test rejects chance at this, corrected for all tests.
-REPLAY_ALPHA = 0.01
-
-# Proven candidates that are told of beside the source.
-_OTHERS = 5
-
-Finding = Literal["goes on", "ended", "too few draws", "better than chance", "chance"]
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """All that the verdict rests on. followed: the candidates beyond chance."""
-
-    window: WindowConfig
-    known: Known
-    followed: tuple[Followed, ...]
-    replay: Replay
-    step5: Step5
-
-    @property
-    def source(self) -> Followed | None:
-        """The candidate that speaks for the history: of those that go on, else of all, the best."""
-        going = [followed for followed in self.followed if followed.goes_on]
-        return max(going or self.followed, key=lambda f: f.score, default=None)
-
-    @property
-    def others(self) -> tuple[Followed, ...]:
-        """Those beyond chance that say something else than the source, the best first.
-
-        What holds for all draws holds for those of each session: these are not told again.
-        """
-        source = self.source
-        if source is None:
-            return ()
-        told = {_next(source, self.known)}
-        others = []
-        for other in sorted(self.followed, key=lambda f: -f.score):
-            of_session = "all" == source.source.stream != other.source.stream
-            if other is not source and not of_session and _next(other, self.known) not in told:
-                told.add(_next(other, self.known))
-                others.append(other)
-        return tuple(others[:_OTHERS])
-
-    @property
-    def tests(self) -> tuple[HypothesisTest, ...]:
-        """All tests of the document, corrected for each other."""
-        tests = list(self.replay.tests)
-        source = self.source
-        if source is not None and source.holdout_trials:
-            tests.append(
-                HypothesisTest(
-                    name="draws held back",
-                    statistic=source.holdout_hits,
-                    p_value=source.p_value,
-                    p_corrected=source.p_value,
-                    hypotheses=source.looked_at,
-                    sentence=f"{source.holdout_hits} of {source.holdout_trials} draws held back "
-                    f"were foretold by {machine(source.recorded)}",
-                )
-            )
-        return corrected(tests)
-
-
-def find(evidence: Evidence) -> Finding:
-    """What the evidence comes to. A mixture of unproven candidates counts only where Step 5 saw a
-    signal in them and the replay rejects chance.
-    """
-    source = evidence.source
-    if source is not None:
-        return "goes on" if source.goes_on else "ended"
-    if evidence.window.verdict == "insufficient data":
-        return "too few draws"
-    rejects = any(test.p_corrected <= REPLAY_ALPHA for test in evidence.tests)
-    if evidence.step5.signal in {"weak", "strong"} and rejects:
-        return "better than chance"
-    return "chance"
 
 
 def predict(
@@ -137,143 +59,121 @@ def predict(
             assert source is not None  # noqa: S101
             return Prediction(**common, **_ended(evidence, source))
         case "too few draws":
-            return Prediction(**common, **_too_few(evidence))
+            return Prediction(**common, **too_few(evidence))
         case "better than chance":
-            return Prediction(**common, **_better_than_chance(evidence, rng))
+            return Prediction(**common, **better_than_chance(evidence, rng))
+        case "not uniform":
+            return Prediction(**common, **not_uniform(evidence))
         case "chance":
-            return Prediction(**common, **_chance(evidence))
+            return Prediction(**common, **chance(evidence))
 
 
-def _goes_on(
-    evidence: Evidence, followed: Followed, next_count: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    source = followed.source
-    low = evidence.window.history.low
+@dataclass(frozen=True, eq=False)
+class _Ahead:
+    """The next draws that a source foretells, in the history's own values.
+
+    before: the sources of its stream that ended before it; hazard: the chance that it ends, too;
+    probabilities (M,): of each value of the first draw.
+    """
+
+    draws: tuple[int, ...]
+    before: list[Followed]
+    hazard: float
+    probabilities: NDArray[np.float64]
+    confidence: float
+
+
+def _ahead(evidence: Evidence, followed: Followed, next_count: int) -> _Ahead:
+    source, low = followed.source, evidence.window.history.low
     count = evidence.known.stream(source.stream).size
-    ahead = predicted_draws([source], count, next_count)[0]
+    said = predicted_draws([source], count, next_count)[0]
     before = [
         other
         for other in evidence.followed
         if other is not followed and other.source.stream == source.stream
     ]
     hazard = hazard_now(followed, before, count, followed.mixture.belief.hazard)
-    probabilities = followed.mixture.next_draw(ahead[:1], hazard)
-    value, confidence = int(ahead[0]) + low, float(probabilities[ahead[0]])
-    seed = f" from the seed {source.seed}" if source.seed is not None else ""
+    probabilities = followed.mixture.next_draw(said[:1], hazard)
+    return _Ahead(
+        tuple(int(draw) + low for draw in said),
+        before,
+        hazard,
+        probabilities,
+        float(probabilities[said[0]]),
+    )
+
+
+def _goes_on(
+    evidence: Evidence, followed: Followed, next_count: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    source, ahead = followed.source, _ahead(evidence, followed, next_count)
     held = (
         f", and foretold {followed.holdout_hits} of {followed.holdout_trials} draws held back"
         if followed.holdout_trials
         else ""
     )
+    others = [(other, _ahead(evidence, other, next_count)) for other in evidence.other_streams]
+    of = "" if source.stream == ALL else f" of {source.stream}"
+    next_ones = "".join(
+        f"; the next one of {other.source.stream} is {it.draws[0]} with {it.confidence:.4g}"
+        for other, it in others
+    )
+    age = evidence.known.stream(source.stream).size - source.first
     return {
         "verdict": "seed found",
-        "headline": f"Seed found: {machine(source)}{seed} made {source.matches} of "
-        f"{source.compared} draws{held}; the next one is {value} with a probability of "
-        f"{confidence:.4g}.",
+        "headline": f"Seed found: {machine(source)}{seed_words(source)} made {source.matches} of "
+        f"{source.compared} draws{of}{held}; the next one{of} is {ahead.draws[0]} with a "
+        f"probability of {ahead.confidence:.4g}{next_ones}.",
         "explanation": (
             *seed_sentences(followed, evidence.others, evidence.window),
-            confidence_sentence(value, confidence, followed, hazard),
-            *lasted_sentences(before, count - source.first),
+            confidence_sentence(ahead.draws[0], ahead.confidence, followed, ahead.hazard),
+            *(
+                sentence
+                for other, it in others
+                for sentence in (
+                    *([held_back_sentence(other)] if other.holdout_trials else []),
+                    confidence_sentence(it.draws[0], it.confidence, other, it.hazard),
+                )
+            ),
+            *states_sentences(evidence.states),
+            *lasted_sentences(ahead.before, age),
+            *_uneven(evidence),
         ),
-        **_pools(probabilities, low, rng),
-        "next_draws": tuple(int(draw) + low for draw in ahead),
+        **pools_of(ahead.probabilities, evidence.window.history.low, rng),
+        "next_draws": ahead.draws,
         "stream": source.stream,
-        "confidence": confidence,
+        "confidence": ahead.confidence,
         "source": source,
+        "other_streams": tuple(
+            StreamPrediction(
+                stream=other.source.stream,
+                next_draws=it.draws,
+                confidence=it.confidence,
+                source=other.source,
+            )
+            for other, it in others
+        ),
     }
 
 
 def _ended(evidence: Evidence, followed: Followed) -> dict[str, Any]:
-    source = followed.source
+    source, states = followed.source, evidence.states
+    rest = after(states, evidence.known)
     return {
         "verdict": "seed found",
-        "headline": f"Seed found, and no longer in force: {machine(source)} explains "
-        f"{explained(source)}; it does not predict the draws after them.",
+        "headline": f"Seed found, and no next draw is foretold: "
+        f"{states_words(states, evidence.known)}, but not {rest_words(rest)} on record.",
         "explanation": (
             *seed_sentences(followed, evidence.others, evidence.window),
-            ended_sentence(followed),
+            *states_sentences(states),
+            ended_sentence(followed, rest),
+            *_uneven(evidence),
         ),
         "stream": source.stream,
         "source": source,
     }
 
 
-def _too_few(evidence: Evidence) -> dict[str, Any]:
-    window = evidence.window
-    wanted = draws_wanted(window)
-    enough = f" About {wanted} draws would do for a first search." if wanted is not None else ""
-    return {
-        "verdict": "insufficient data",
-        "headline": f"Insufficient data: {window.history.draws} draws are too few for any search."
-        f"{enough}",
-        "explanation": (window.headline, *unmade_sentences(window), *power_sentences(window)),
-        "draws_wanted": wanted,
-    }
-
-
-def _better_than_chance(evidence: Evidence, rng: np.random.Generator) -> dict[str, Any]:
-    """Something predicts, and no candidate is beyond doubt: more draws will tell."""
-    replay, leader = evidence.replay, evidence.replay.leader
-    assert leader is not None  # noqa: S101  # without one the replay is chance
-    best = min(evidence.tests, key=lambda test: test.p_value)
-    low = evidence.window.history.low
-    gain = replay.log_loss_uniform - (replay.log_loss or 0.0)
-    wanted = None
-    if gain > 0:  # nats a draw, until the size of the search is paid for
-        wanted = evidence.known.draws.size + math.ceil(
-            max(0.0, -math.log(ALPHA) - leader.score) / gain
-        )
-    return {
-        "verdict": "insufficient data",
-        "headline": "Insufficient data: the draws held back were foretold better than chance "
-        f"(p {p_text(best.p_corrected)}), and no candidate is beyond doubt yet.",
-        "explanation": (
-            search_sentence(evidence.window),
-            f"{evidence.step5.reason}.",
-            *(tested(test) for test in evidence.tests),
-            f"The likeliest candidate is {machine(leader)}. It is not proven: the pools rest on a "
-            "mixture of candidates, each with its probability.",
-        ),
-        **_pools(replay.next_draw, low, rng),
-        "stream": leader.stream,
-        "confidence": float(replay.next_draw.max()),
-        "draws_wanted": wanted,
-    }
-
-
-def _chance(evidence: Evidence) -> dict[str, Any]:
-    window, tests = evidence.window, evidence.tests
-    said = f" {tested(tests[0])}" if tests else ""
-    return {
-        "verdict": "no better than chance",
-        "headline": f"No better than chance: {search_sentence(window)}{said}",
-        "explanation": (
-            search_sentence(window),
-            *unmade_sentences(window),
-            *(tested(test) for test in tests),
-            f"{evidence.step5.reason[:1].upper()}{evidence.step5.reason[1:]}.",
-            *power_sentences(window),
-        ),
-    }
-
-
-def _pools(
-    probabilities: NDArray[np.float64], low: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Candidates and pools, in the history's own values; never more than there are."""
-    widest = pool_of(probabilities, max(POOLS.values()), rng)
-    return {
-        "candidates": tuple(
-            PoolDraw(draw=value + low, probability=float(probabilities[value])) for value in widest
-        ),
-        "pools": {
-            name: tuple(value + low for value in widest[:size]) for name, size in POOLS.items()
-        },
-    }
-
-
-def _next(followed: Followed, known: Known) -> tuple[str, tuple[int, ...]]:
-    """What a candidate says of the draws to come: by this two are told apart."""
-    stream = followed.source.stream
-    ahead = predicted_draws([followed.source], known.stream(stream).size, 10, threads=1)[0]
-    return stream, tuple(ahead.tolist())
+def _uneven(evidence: Evidence) -> tuple[str, ...]:
+    """That the draws are not uniform, too, where a source was found."""
+    return evidence.fairness.sentences[:1] if evidence.fairness.rejected else ()

@@ -4,7 +4,8 @@ A path over (draw, shift): a draw that the machine made and the record lacks mov
 one for good. Each path has a prior, so that the best of all paths is an honest likelihood ratio:
 that the stretch begins with the first draw (or ends with the last) has 1/2, every other place
 1 / (2 n); the first shift is one of all with equal chances; d draws missing at a place have
-(1 - r) r^d, where r is the rate of missing draws.
+(1 - r) r^d, where r is the rate of missing draws. Of paths that are equally good, as they are where
+the predicted draws repeat, the one with the least shift and the fewest missing draws is taken.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 from steps.prng.recovery.compiled import compiled
 
 Draws = NDArray[np.int64]
+
+# Predicted where there is no draw: before the generator was seeded.
+NO_DRAW = -2
+_EQUALLY_GOOD = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,9 @@ def align(
 ) -> Alignment:
     """The best path of recorded draws (n,), -1 where unread, through predicted ones (n + 2 slack,).
 
-    At shift s, -slack <= s <= slack, draw i is held against predicted[i + slack + s]. gain and
-    loss: nats of a match and of a mismatch. missing_rate: 0 <= r < 1; with 0 there are no shifts.
+    At shift s, -slack <= s <= slack, draw i is held against predicted[i + slack + s]; no path leads
+    through a predicted draw under 0 (NO_DRAW). gain and loss: nats of a match and of a mismatch.
+    missing_rate: 0 <= r < 1; with 0 there are no shifts.
     """
     if predicted.shape[0] != recorded.shape[0] + 2 * slack:
         raise ValueError(
@@ -83,6 +89,7 @@ def _best_path(
     # Of the path that ends here: first draw, its shift, matches, draws compared.
     trail = np.zeros((shifts, 4), np.int64)
     best = -np.inf
+    least = shifts
     won = np.zeros(6, np.int64)
     for draw in range(draws):
         start = (at_edge if draw == 0 else elsewhere) + any_shift
@@ -116,9 +123,14 @@ def _best_path(
                     value += gain
                 else:
                     value += loss
+            if predicted[draw + shift] < 0:
+                value = -np.inf
             score[shift] = value
-            if value + finish > best:
+            moved = abs(trail[shift, 1] - slack) + shift - trail[shift, 1]
+            behind = best - (value + finish)
+            if behind < -_EQUALLY_GOOD or (behind < _EQUALLY_GOOD and moved < least):
                 best = value + finish
+                least = moved
                 won[0] = trail[shift, 0]
                 won[1] = draw + 1
                 won[2] = trail[shift, 1] - slack

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from steps.prng.base import Generator, Words
 from steps.prng.law import Law
 from steps.prng.mappings import Mapping
-from steps.prng.recovery.alignment import align
+from steps.prng.recovery.alignment import NO_DRAW, align
 from steps.prng.recovery.found import (
     ALPHA,
     SMALLEST_CORRUPTION,
@@ -25,6 +25,8 @@ from steps.prng.recovery.found import (
 )
 
 _MOST_SLACK = 200
+# Equal outputs in a row that no generator makes which moves.
+_STILL = 8
 # Priors of an alignment that begins with the first draw and ends with the last.
 _EDGES = 2 * math.log(2)
 
@@ -130,14 +132,23 @@ class Judge:
         self.candidates = 0
 
     def try_state(self, state: Words, gap: int, at: int, origin: Origin | None = None) -> bool:
-        """Whether the state (state_words,), before draw number `at`, is the one looked for."""
+        """Whether the state (state_words,), before draw number `at`, is the one looked for.
+
+        A state that stands still is none, as its draws are all alike. No draw is laid beside one
+        from before the origin.
+        """
         question = self.question
+        if stands_still(question.generator, state):
+            return self.proven
         draws = question.draws.shape[0]
         corruption = max(question.corruption, SMALLEST_CORRUPTION)
         law = Law(question.generator, question.mapping, question.modulus, gap)
         slack = _slack(draws, question.missing_rate)
         states = state[np.newaxis]
         predicted = law.draws(states, draws + 2 * slack, first=-at - slack)[0]
+        if origin is not None:
+            calls = origin.calls + (np.arange(predicted.size) - slack - at) * (gap + 1)
+            predicted[calls < 0] = NO_DRAW
         aligned = align(
             question.draws,
             predicted,
@@ -193,6 +204,12 @@ class Judge:
             best=self.best,
             complete=complete or self.proven,
         )
+
+
+def stands_still(generator: Generator, state: Words) -> bool:
+    """Whether a state (state_words,) makes the same output over and over, as one of zeros may."""
+    outputs, _ = generator.run(state[np.newaxis], _STILL)
+    return bool((outputs == outputs[0, 0]).all())
 
 
 def _slack(draws: int, missing_rate: float) -> int:

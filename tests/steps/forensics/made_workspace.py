@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 from steps.contract import StepRequest
+from steps.files import sha256_file
 from steps.forensics.candidates import write_survivors
 from steps.forensics.documents import (
     HOLDOUT_FILE,
+    REGIMES_FILE,
     SCORED_FILE,
     SCORER_FILE,
     SURVIVORS_FILE,
@@ -35,6 +37,7 @@ FILES = {
     "holdout": HOLDOUT_FILE,
     "survivors": SURVIVORS_FILE,
     "scored": SCORED_FILE,
+    "regimes": REGIMES_FILE,
 }
 JAVA = PseudoMachine(generator="java", mapping="next_int", seeding="scramble", seed=31337)
 LOG_HYPOTHESES = 22.0
@@ -51,7 +54,7 @@ def made_history(machine=JAVA, count=300, modulus=1000, rng=5, machines=None, **
         modulus=modulus,
         count=count,
         machines=machines or (machine,),
-        **{"sessions": ("", ""), **scenario},
+        **{"sessions": ("",), **scenario},
     )
     made = simulate_history(wish, np.random.default_rng(rng), noise)
     draws = np.array([record["draw"] for record in made.records], np.int64)
@@ -138,6 +141,9 @@ def lay_out(
             not_tried=None if draws is None else "too few draws",
         ),
     )
+    write_part(folder / TRAIN_FILE, history, 0, train)
+    write_part(folder / HOLDOUT_FILE, history, train, history.draws.size)
+    write_survivors(folder / SURVIVORS_FILE, survivors)
     window = WindowConfig(
         run_id="r1",
         created_at=NOW,
@@ -162,6 +168,9 @@ def lay_out(
         hypotheses_tried=4_000_000_000,
         log10_hypotheses=9.6,
         survivors=len(survivors),
+        train_sha256=sha256_file(folder / TRAIN_FILE),
+        holdout_sha256=sha256_file(folder / HOLDOUT_FILE),
+        survivors_sha256=sha256_file(folder / SURVIVORS_FILE),
         headline="made",
     )
     write_document(folder / WINDOW_FILE, window)
@@ -180,9 +189,6 @@ def lay_out(
             sentence="made",
         ),
     )
-    write_part(folder / TRAIN_FILE, history, 0, train)
-    write_part(folder / HOLDOUT_FILE, history, train, history.draws.size)
-    write_survivors(folder / SURVIVORS_FILE, survivors)
 
 
 def search(generator, mapping, method, **values):
@@ -193,16 +199,17 @@ def search(generator, mapping, method, **values):
     )
 
 
-def power(generator, mapping, method, corruption, *, enough, wanted=None):
+def power(generator, mapping, method, corruption, *, enough, wanted=None, gap=0, seeds=None):
     """A row of what would have been caught."""
     return PowerRow(
         generator=generator,
         mapping=mapping,
         method=method,
         corruption=corruption,
-        largest_gap=0,
+        largest_gap=gap,
         draws_wanted=wanted,
         enough=enough,
+        seeds=seeds,
     )
 
 

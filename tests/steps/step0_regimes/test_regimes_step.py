@@ -82,8 +82,29 @@ def test_a_change_is_named_by_draw_and_date_and_both_regimes_are_listed(tmp_path
 
 def test_a_history_too_short_to_change_says_how_many_draws_would_do(tmp_path):
     result = run(request_for(tmp_path, [1, 2, 3] * 10))
-    assert result.headline == "One regime: 30 draws are too few to look for a change (200 do)."
+    assert result.headline == (
+        "One regime: 30 draws are too few to look for a change (200 do); for tests of bias they "
+        "are too few, too (50 do)."
+    )
     assert read_document(tmp_path / REGIMES_FILE, Regimes).tests == ()
+
+
+def test_a_machine_that_always_draws_the_same_is_named_so_in_the_headline(tmp_path):
+    result = run(request_for(tmp_path, [7] * 100, draw_max=999))
+    assert "100 draws are too few to look for a change" in result.headline
+    assert "not uniform and independent: values (p under 1e-300), digits" in result.headline
+    regimes = read_document(tmp_path / REGIMES_FILE, Regimes)
+    assert {test.name for test in regimes.tests} == {"values", "digits"}
+    assert regimes.alpha == RegimeSettings().regime_alpha
+
+
+def test_no_p_value_is_told_as_zero(tmp_path):
+    run(request_for(tmp_path, [k % 10 for k in range(3000)]))
+    report = (tmp_path / REPORT_FILE).read_text()
+    assert "| under 1e-300 | under 1e-300 |" in report
+    assert "(p under 1e-300; neighbours are tied more than chance)" in report
+    assert "p 0)" not in report
+    assert "| 0 |" not in report
 
 
 def test_equal_histories_and_seeds_give_equal_regimes(tmp_path):

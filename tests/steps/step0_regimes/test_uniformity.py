@@ -90,3 +90,15 @@ def test_every_history_of_fifty_draws_or_more_can_be_tested(modulus):
 
 def test_a_machine_that_always_draws_the_same_is_not_uniform():
     assert "values" in rejected(np.full(500, 3), 10)
+
+
+def test_what_leaves_nothing_to_compare_is_no_test():
+    tests = uniformity_tests(np.full(500, 3), 10, ["a", "b"] * 250)
+    assert [test.name for test in tests] == ["values"]
+
+
+def test_a_sentence_says_which_way_the_counts_lean():
+    draws = uniform(modulus=26)
+    draws[::20] = 7
+    values = next(t for t in uniformity_tests(draws, 26, ONE_SESSION) if t.name == "values")
+    assert "the counts are further apart than chance" in values.sentence

@@ -74,3 +74,10 @@ def test_there_is_a_pass_for_every_seeding_and_shorter_ones_for_long_states():
     passes = sieve_passes((("pcg32", "mod"), ("mt19937", "mod")), 4096)
     assert {one.seeding for one in passes} >= {*GENERATORS["pcg32"].seedings, "init_by_array"}
     assert {one.seeds for one in passes} == {4096, 512}
+
+
+def test_a_seed_that_makes_one_value_only_is_no_survivor():
+    passes = (Pass("xorshift32", "raw", "mod", 2048),)
+    done = sifted(np.zeros(120, np.int64), passes)
+    assert len(done.candidates) == 99
+    assert 0 not in {candidate.seed for candidate in done.candidates}

@@ -1,18 +1,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from steps.errors import StepRefused
+from steps.files import sha256_file
 from steps.forensics.candidates import predicted
 from steps.forensics.documents import HistoryFacts, Regimes, Segment, write_document
+from steps.forensics.lineage import check_lineage
 from steps.prng.recovery.found import ALPHA
+from steps.step1_window import outcome
 from steps.step1_window import run as step
 
 TRUE = {"kind": "true"}
 FEW = {"generators": ["java", "pcg32"], "mappings": ["next_int", "mod"]}
+OF_ONE_RUN = (
+    "train_history.json",
+    "holdout_history.json",
+    "survivors.parquet",
+    "optimal_window_config.json",
+)
 
 
 def draws_of(records):
@@ -206,3 +216,68 @@ def test_the_page_names_what_was_found_and_what_would_have_been(search, simulate
     page = (done.workspace / "forensics" / "window.md").read_text()
     assert "| java | next_int | 0 | 240 of 240 | 0 | 987654321 (scramble) |" in page
     assert "What would have been caught" in page
+
+
+def hashes(workspace):
+    return {path.name: sha256_file(workspace / path) for path in map(Path, OF_ONE_RUN)}
+
+
+def test_a_stopped_step_leaves_the_files_of_the_run_before_as_they_were(
+    search, simulated, machine, monkeypatch
+):
+    few = {"generators": ["pcg32"], "mappings": ["mod"]}
+    done = search(simulated(machine("pcg32", "mod", "stream_54", 5), count=60), **few)
+    before = hashes(done.workspace)
+    monkeypatch.setattr(step, "stop_requested", lambda: True)
+    halted = search(simulated(TRUE, count=60), **few)
+    assert halted.result.status == "halted"
+    assert hashes(done.workspace) == before
+
+
+def test_the_document_names_the_files_that_belong_to_it(search, simulated):
+    done = search(simulated(TRUE, count=30), generators=["pcg32"], mappings=["mod"])
+    now = hashes(done.workspace)
+    assert [now[name] for name in OF_ONE_RUN[:3]] == [
+        done.config.train_sha256,
+        done.config.holdout_sha256,
+        done.config.survivors_sha256,
+    ]
+
+
+def test_a_step_that_dies_among_its_files_leaves_none_that_are_taken_for_a_run_s(
+    search, simulated, monkeypatch
+):
+    few = {"generators": ["pcg32"], "mappings": ["mod"]}
+    done = search(simulated(TRUE, count=60), **few)
+
+    def full_disk(path, document):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(outcome, "write_document", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        search(simulated(TRUE, count=60, seed=6), **few)
+    inputs = {"window": done.workspace / OF_ONE_RUN[3], "train": done.workspace / OF_ONE_RUN[0]}
+    with pytest.raises(StepRefused, match=r"train_history\.json: wanted the file that"):
+        check_lineage(done.config, inputs, done.workspace)
+
+
+def test_a_record_from_the_newest_draw_to_the_oldest_is_refused_with_what_it_hides(
+    search, simulated, machine
+):
+    records = [{"draw": one["draw"]} for one in reversed(simulated(machine(gap=2), count=120))]
+    with pytest.raises(StepRefused, match="from the newest draw to the oldest") as refused:
+        search(records, **FEW)
+    assert "java through next_int, gap 2: 96 of 96 draws" in refused.value.message
+    in_order = search(records[::-1], **FEW)
+    assert in_order.config.found[0].seed == 987_654_321
+    assert not any(one.stream.startswith("backward") for one in in_order.survivors)
+
+
+def test_draws_that_come_round_in_few_values_are_no_generator_s(search):
+    records = [{"draw": draw % 2} for draw in range(300)]
+    done = search(records, generators=["lcg32"], mappings=["mod"], draw_max=1)
+    assert (done.config.found, done.config.cycle) == ((), 2)
+    assert all(candidate.score < -np.log(ALPHA) for candidate in done.survivors)
+    said = "238 of 238 draws are the same as the draw 2 places before"
+    assert said in done.config.headline
+    assert said in (done.workspace / "forensics" / "window.md").read_text()

@@ -12,7 +12,7 @@ from steps.prng.recovery.found import ALPHA
 from steps.step1_window.efforts import EFFORTS, power_of_two_below
 from steps.step1_window.needs import algebra_need, seeds_need
 from steps.step1_window.plan import pairs_of, plan_searches
-from steps.step1_window.planned import Scope, Subject
+from steps.step1_window.planned import BACKWARD, Scope, Subject
 from steps.step1_window.power import fewest_draws, power_rows
 from steps.step1_window.settings import WindowSettings
 
@@ -140,3 +140,23 @@ def test_what_a_search_would_take_too_long_for_is_left_out_and_says_so():
     assert rough.left_out is not None
     deep = plan_searches(SUBJECT, replace(scope, effort=EFFORTS["deep"]))
     assert all(search.left_out is None for search in deep)
+
+
+def test_without_dates_algebra_reads_whole_streams_backward_too():
+    pairs = (("java", "mod"), ("lcg32", "mod"), ("mt19937", "mod"), ("pcg32", "mod"))
+    scope = replace(SCOPE, pairs=pairs)
+    streams = (("all", 9000), ("session noon", 4500))
+
+    def backward(modulus, in_order):
+        subject = Subject(modulus, streams, first_date=None, in_order=in_order)
+        plan = plan_searches(subject, scope)
+        return {(s.stream, s.generator) for s in plan if s.stream.startswith(BACKWARD)}
+
+    assert backward(1000, in_order=True) == set()
+    assert backward(1000, in_order=False) == {
+        (f"backward {stream}", generator)
+        for stream in ("all", "session noon")
+        for generator in ("java", "lcg32")
+    }
+    # Three bits come round after eight calls: backward is another gap.
+    assert {generator for _, generator in backward(8, in_order=False)} == {"java"}

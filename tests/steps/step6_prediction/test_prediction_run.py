@@ -10,6 +10,7 @@ from steps.errors import StepRefused
 from steps.forensics.documents import PREDICTION_FILE, SURVIVORS_FILE, Prediction
 from steps.prng.simulate_history import PseudoMachine
 from steps.step3_scoring.run import run as score
+from steps.step6_prediction.guesses import GUESSES
 from steps.step6_prediction.report import REPORT_FILE
 from steps.step6_prediction.run import run
 from steps.step6_prediction.settings import PredictionSettings
@@ -64,8 +65,10 @@ def test_a_seed_that_was_found_predicts_the_very_next_draws(tmp_path):
     }
     assert sum(c.probability for c in said.candidates) <= 1
     assert {test.name for test in said.tests} > {"draws held back", "tight pool", "log-loss"}
-    assert max(test.p_corrected for test in said.tests) < 1e-6
-    assert said.headline in (tmp_path / REPORT_FILE).read_text()
+    assert all((test.p_corrected < 1e-6) == (test.name not in GUESSES) for test in said.tests)
+    report = (tmp_path / REPORT_FILE).read_text()
+    assert said.headline in report
+    assert "What would have been caught" not in report
 
 
 def test_a_state_in_mid_stream_is_told_where_no_seed_is_known(tmp_path):
@@ -90,11 +93,16 @@ def test_a_machine_that_was_seeded_anew_is_explained_and_not_predicted(tmp_path)
     lay_out(tmp_path, history, [found(120)], train=160, proven=[found(120)])
     result, said = predict(tmp_path)
     assert (result.status, said.verdict) == ("complete", "seed found")
-    assert "no longer in force" in said.headline
+    assert said.headline == (
+        "Seed found, and no next draw is foretold: java through next_int explains draws 0 to 119: "
+        "120 of 120 match, but not the last 80 draws, 120 to 199, on record."
+    )
     assert said.next_draws == ()
     assert said.candidates == ()
     assert (said.source.first, said.source.stop) == (0, 120)
-    assert any("seeded anew after draw 119" in sentence for sentence in said.explanation)
+    text = " ".join(said.explanation)
+    assert "Wrong records, a machine that was seeded anew and another machine" in text
+    assert "has taken its place" not in text
 
 
 def test_a_machine_that_is_seeded_anew_every_so_often_is_trusted_less_when_it_is_due(tmp_path):
@@ -185,8 +193,8 @@ def test_noise_is_no_better_than_chance_and_says_what_would_have_been_caught(tmp
     assert min(test.p_corrected for test in said.tests) > 0.01
     assert said.log_loss == pytest.approx(np.log(1000), abs=0.01)
     text = " ".join(said.explanation)
-    assert "in any state with up to 25% of the draws wrong: java (next_int)." in text
-    assert "from one of the seeds tried: pcg32 (mod)." in text
+    assert "caught with up to 25% of the draws wrong, in any state, gap 0: java (next_int)." in text
+    assert "caught, from one of 2^20 seeds, gap 0: pcg32 (mod)." in text
     assert "could not have been caught: mt19937 (mod)." in text
     assert "Not looked for in full: sfc64 (mod)." in text
     assert "2 searches more could not be made: too few draws (1); time was up (1)." in text
@@ -195,11 +203,19 @@ def test_noise_is_no_better_than_chance_and_says_what_would_have_been_caught(tmp
 
 def test_too_few_draws_are_no_verdict_on_the_machine(tmp_path):
     history, _ = true_history(count=8)
-    lay_out(tmp_path, history, [], train=6, verdict="insufficient data", draws=9)
+    rows = (
+        power("java", "next_int", "algebra", 0.0, enough=False, wanted=11),
+        power("pcg32", "mod", "seeds", 0.0, enough=False, wanted=9),
+    )
+    # What the search of one session wants is no number for the history.
+    session = search("java", "mod", "seeds", stream="session noon", not_tried="few", draws_wanted=3)
+    few = {"verdict": "insufficient data", "power": rows, "searches": (session,)}
+    lay_out(tmp_path, history, [], train=6, **few)
     result, said = predict(tmp_path)
     assert (result.status, said.verdict) == ("no_signal", "insufficient data")
     assert said.draws_wanted == 12
-    assert "12 draws" in said.headline
+    assert "About 12 draws in all would do for pcg32 mod" in said.headline
+    assert "run steps 0 to 6 again with 12 draws or more" in result.what_next
 
 
 def test_a_small_game_has_no_pool_larger_than_itself(tmp_path):
@@ -214,7 +230,12 @@ def test_a_small_game_has_no_pool_larger_than_itself(tmp_path):
         "balanced": 37,
         "wide": 37,
     }
-    assert {test.name for test in said.tests} == {"tight pool", "log-loss", "draws held back"}
+    assert {test.name for test in said.tests} == {
+        "tight pool",
+        "log-loss",
+        "draws held back",
+        *GUESSES,
+    }
 
 
 def test_a_session_with_a_machine_of_its_own_is_predicted(tmp_path):
@@ -231,6 +252,32 @@ def test_a_session_with_a_machine_of_its_own_is_predicted(tmp_path):
     assert said.stream == "session night"
     assert said.next_draws[:5] == truth.next_draws[1::2]
     assert "20 of 20 draws held back" in said.headline
+
+
+def test_two_machines_that_take_turns_are_both_foretold(tmp_path):
+    machines = tuple(
+        PseudoMachine(generator="java", mapping="next_int", seeding="scramble", seed=seed)
+        for seed in (31337, 99)
+    )
+    history, truth = made_history(
+        count=200, machines=machines, mixing="sessions", sessions=("noon", "night")
+    )
+    both = [found(80, stream="session noon"), found(81, 99, stream="session night")]
+    lay_out(tmp_path, history, both, train=160, proven=both)
+    _, said = predict(tmp_path)
+    (other,) = said.other_streams
+    foretold = {said.stream: said.next_draws[:5], other.stream: other.next_draws[:5]}
+    assert foretold == {
+        "session noon": truth.next_draws[0::2],
+        "session night": truth.next_draws[1::2],
+    }
+    assert other.confidence > 0.95
+    for stream, draws in foretold.items():
+        assert f"the next one of {stream} is {draws[0]}" in said.headline
+        assert any(f"The next draw of {stream} is" in line for line in said.explanation)
+        assert any(test.name == f"draws held back of {stream}" for test in said.tests)
+        heading = (tmp_path / REPORT_FILE).read_text().split(f"## The next draws of {stream}\n\n")
+        assert heading[1].startswith(", ".join(str(draw) for draw in draws))
 
 
 def test_a_table_made_from_other_survivors_is_refused_with_both_hashes(tmp_path):

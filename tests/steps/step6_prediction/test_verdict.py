@@ -9,11 +9,13 @@ import pytest
 from steps.forensics.documents import WINDOW_FILE, WindowConfig, read_document
 from steps.forensics.mixture import Belief
 from steps.prng.simulate_history import PseudoMachine
+from steps.step6_prediction.evidence import Evidence, find
+from steps.step6_prediction.fairness import Fairness
 from steps.step6_prediction.known import Known, likeliest, proven_by_all, said_of_all
 from steps.step6_prediction.replay import pool_of, replay
 from steps.step6_prediction.report import prediction_report
 from steps.step6_prediction.step5 import Step5
-from steps.step6_prediction.verdict import Evidence, find, predict
+from steps.step6_prediction.verdict import predict
 from tests.steps.forensics.made_workspace import (
     NOW,
     candidate,
@@ -23,6 +25,7 @@ from tests.steps.forensics.made_workspace import (
 )
 
 BELIEF = Belief(1000, 0.05)
+FAIR = Fairness(7, (), 0.01)
 
 
 def never():
@@ -63,7 +66,8 @@ def evidence(tmp_path, candidates, history, *, signal):
     known = halves(history, 150)
     lay_out(tmp_path, history, candidates, train=150)
     window = read_document(tmp_path / WINDOW_FILE, WindowConfig)
-    return Evidence(window, known, (), replayed(candidates, known), Step5(signal, "step 5 said so"))
+    step5 = Step5(signal, "step 5 said so")
+    return Evidence(window, known, (), replayed(candidates, known), step5, FAIR)
 
 
 def test_a_candidate_is_silent_before_what_it_explains_and_at_draws_of_others():
@@ -172,6 +176,17 @@ def test_a_signal_that_the_replay_confirms_gives_pools_and_asks_for_more_draws(t
     assert len(said.pools["tight"]) == 20
     assert said.draws_wanted > 200
     assert "Pools" in prediction_report(said)
+
+
+def test_a_cycle_that_step_1_saw_is_told_and_is_no_chance(tmp_path):
+    history, _ = true_history(count=200)
+    case = evidence(tmp_path, [candidate(1)], history, signal=None)
+    for cycle, told in ((12, "equal the draw 12 draws before."), (1, "equal the draw before.")):
+        window = case.window.model_copy(update={"cycle": cycle})
+        seen = dataclasses.replace(case, window=window)
+        said = predict(seen, "r", NOW, next_count=5, rng=np.random.default_rng(0))
+        assert said.verdict == "not uniform"
+        assert told in said.headline
 
 
 def test_too_few_draws_go_before_chance(tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from steps.prng.recovery.alignment import align
+from steps.prng.recovery.alignment import NO_DRAW, align
 
 GAIN, LOSS = math.log(1000), math.log(0.001)
 EDGES = 2 * math.log(2)
@@ -66,3 +66,18 @@ def test_the_ratio_of_random_draws_is_one_on_average_at_most():
 def test_a_prediction_of_the_wrong_length_is_refused(stream):
     with pytest.raises(ValueError, match="want 30 predicted draws, got 20"):
         run(stream[:20], stream[:20], slack=5)
+
+
+@pytest.mark.parametrize("period", [1, 2, 8])
+def test_of_equally_good_paths_the_one_without_shift_and_holes_is_taken(period):
+    found = run(np.arange(100) % period, np.arange(-10, 110) % period, slack=10, rate=0.02)
+    assert (found.shift, found.missing) == (0, 0)
+    assert (found.first, found.stop, found.matches) == (0, 100, 100)
+
+
+def test_no_path_leads_through_what_is_no_draw(stream):
+    recorded, predicted = stream[:90].copy(), stream[:90].copy()
+    recorded[:2], predicted[:2] = -1, NO_DRAW
+    # Unread draws cost nothing, but before the seeding there were none.
+    found = run(recorded, predicted)
+    assert (found.first, found.stop, found.matches) == (2, 90, 88)

@@ -7,8 +7,9 @@ import pytest
 
 from steps.prng import GENERATORS, MAPPINGS
 from steps.prng.recovery.algebra import method_for, recover_state
+from steps.prng.recovery.brute_force import search_seeds
 from steps.prng.recovery.found import CannotRecover
-from steps.prng.recovery.question import Judge, Question
+from steps.prng.recovery.question import Judge, Origin, Question
 
 
 def ask(draws, **options):
@@ -69,3 +70,37 @@ def test_only_generators_without_a_method_are_refused(history):
     assert refused == {"pcg32", "splitmix64", "xoshiro256plusplus", "philox4x32", "sfc64"}
     with pytest.raises(CannotRecover, match="no method but to try its seeds"):
         recover_state(history("pcg32").question())
+
+
+@pytest.mark.parametrize("modulus", [2, 8])
+def test_draws_that_come_round_are_not_read_from_before_the_seeding(history, modulus):
+    made = history("lcg32", modulus=modulus, draws=300, offset=0)
+    judge = Judge(made.question(missing_rate=0.02), 31 * math.log(2))
+    origin = Origin(20240607, "srandom", 0)
+    assert judge.try_state(np.array(made.state, np.uint64), 0, 0, origin)
+    best = judge.best
+    assert (best.offset, best.first, best.stop, best.missing) == (0, 0, 300, 0)
+    assert best.state == made.state
+
+
+def test_a_seed_lies_before_the_draws_whatever_matches_better(history):
+    made = history("java", "next_int", draws=60, offset=0)
+    question = made.question(missing_rate=0.05)
+    judge = Judge(question, 0.0)
+    # The state of draw 3, said to be the seed's own: draws 0 to 2 are from before it.
+    later = made.law.states_before(np.array([made.state], np.uint64), 3)[0]
+    assert judge.try_state(later, 0, 0, Origin(1, "raw", 0))
+    assert (judge.best.first, judge.best.offset) == (3, 0)
+
+
+@pytest.mark.parametrize("generator", ["xorshift32", "xorshift64", "xorshift128", "mt19937"])
+def test_a_state_that_stands_still_is_no_candidate(generator):
+    still = Question(GENERATORS[generator], MAPPINGS["mod"], 1000, np.zeros(190, np.int64))
+    judge = Judge(still, 0.0)
+    assert not judge.try_state(np.zeros(GENERATORS[generator].state_words, np.uint64), 0, 0)
+    assert (judge.candidates, judge.best) == (0, None)
+
+
+def test_no_seed_is_behind_draws_of_nothing_but_zeros():
+    zeros = Question(GENERATORS["xorshift32"], MAPPINGS["mod"], 1000, np.zeros(190, np.int64))
+    assert search_seeds(zeros, "raw", seeds=range(4096)).search.found is None
