@@ -44,6 +44,15 @@ def test_a_secret_seed_is_found_and_the_next_draws_are_foretold(workspace):
     # The same line again finds nothing that has changed.
     again = workspace.watcher(*PIPELINE, "--params", json.dumps(QUICK))
     assert {step["outcome"] for step in again.document["steps"]} == {"skipped"}
+    # A verdict on another history is neither fresh nor made from what the first one left.
+    records = json.loads((workspace.root / "history.json").read_text())
+    (workspace.root / "history.json").write_text(json.dumps(records[:-1]))
+    stale = workspace.watcher(
+        "--run-pipeline", "--start-step", "6", "--end-step", "6", "--json", "--params",
+        json.dumps({"draw_history": "history.json"}),
+    )  # fmt: skip
+    assert stale.code == 1
+    assert "the history has changed since step 1" in stale.document["message"]
 
 
 def test_draws_of_no_generator_searched_are_no_better_than_chance(workspace):
