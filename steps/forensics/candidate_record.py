@@ -24,7 +24,8 @@ class CandidateRecord(Frozen):
     state, and is so small and so near that a state which no such seed has made would hardly have
     one (seed_chance, once in a thousand at most). False where the seed is an equivalent only:
     seeding with it gives these draws, as some seed does for every state, and where and with what
-    the machine was seeded is not known. Of no meaning without a seed. seen_bits: the draws depend
+    the machine was seeded is not known. Of no meaning without a seed. seed_calls: calls from the
+    seeding to draw `first`, of a seed that was read off a state. seen_bits: the draws depend
     on the lowest so many bits of the state alone, and the others are not determined; None where on
     all of it.
     """
@@ -48,6 +49,7 @@ class CandidateRecord(Frozen):
     state: tuple[Word, ...] | None = None
     seed_known: bool = True
     seed_chance: float | None = None
+    seed_calls: Annotated[int, Field(ge=0)] | None = None
     seen_bits: int | None = None
 
     @property

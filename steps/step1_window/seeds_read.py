@@ -78,5 +78,6 @@ def _placed(candidate: CandidateRecord, behind: SeedBehind) -> CandidateRecord:
             "offset": offset if offset >= 0 else None,
             "seed_known": behind.evidence,
             "seed_chance": behind.chance,
+            "seed_calls": behind.calls,
         }
     )

@@ -40,12 +40,10 @@ def hypotheses_text(tried: int | None, log10: float) -> str:
 def seed_sentence(source: CandidateRecord) -> str:
     """Where the source began, as far as that is known."""
     if source.seed is not None:
-        if source.offset is None:
-            place = "after draw 0"
-        elif source.offset == 0:
-            place = "right before draw 0"
-        else:
-            place = f"{source.offset} calls before draw 0"
+        calls, draw = source.offset, 0
+        if calls is None:
+            calls, draw = source.seed_calls or 0, source.first
+        place = f"{calls} calls before draw {draw}" if calls else f"right before draw {draw}"
         if source.seed_known:
             return f"It was begun with the seed {source.seed} ({source.seeding}), {place}."
         return (

@@ -122,6 +122,10 @@ def test_an_equivalent_seed_is_not_told_as_the_one_that_was_set():
     assert seed_sentence(set_so) == (
         "It was begun with the seed 31337 (scramble), right before draw 0."
     )
+    later = {"first": 400, "stop": 480, "offset": None}
+    for calls, place in ((0, "right before draw 400"), (3, "3 calls before draw 400")):
+        reseeded = set_so.model_copy(update={**later, "seed_calls": calls})
+        assert place in seed_sentence(reseeded)
     assert seed_words(set_so) == " from the seed 31337"
     assert "an equivalent seed. With what the machine was seeded" in seed_sentence(equivalent)
     assert "begun" not in seed_sentence(equivalent)
