@@ -45,6 +45,7 @@ _SCHEMA = pa.schema(
         ("state", pa.list_(pa.uint64())),
         ("seed_known", pa.bool_()),
         ("seed_chance", pa.float64()),
+        ("seed_calls", pa.int64()),
         ("seen_bits", pa.int64()),
     ]
 )

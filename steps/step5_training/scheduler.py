@@ -87,12 +87,15 @@ class Scheduler:
             self._keep_time()
             if orders.last is None:
                 self._fill()
+            self._tell()  # before the wait, while what runs is running
             for event in self._pool.wait(POLL_S):
                 self._take(event)
-            left = self._timing.left_s(self._settled())
-            self._report(self._progress(), left, self._message())
-        training_s = self._timing.training_s
-        return Comparison(self._fits, self._off, training_s, stopped, self._out_of_time)
+        self._tell()
+        return Comparison(self._fits, self._off, self._timing.training_s, stopped, self._out_of_time)
+
+    def _tell(self) -> None:
+        left = self._timing.left_s(self._settled())
+        self._report(self._progress(), left, self._message())
 
     def _finished(self) -> bool:
         return all(

@@ -21,8 +21,8 @@ from steps.step5_training import placement
 # Some seconds of search on two slots; results do not depend on how many there are.
 SEARCH = {
     "trials": 10,
-    "n_estimators": 700,
-    "early_stopping_rounds": 700,
+    "n_estimators": 1000,
+    "early_stopping_rounds": 1000,
     "pruning": False,
     "slots": 2,
 }
