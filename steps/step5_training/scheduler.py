@@ -91,11 +91,11 @@ class Scheduler:
             for event in self._pool.wait(POLL_S):
                 self._take(event)
         self._tell()
-        return Comparison(self._fits, self._off, self._timing.training_s, stopped, self._out_of_time)
+        spent = self._timing.training_s
+        return Comparison(self._fits, self._off, spent, stopped, self._out_of_time)
 
     def _tell(self) -> None:
-        left = self._timing.left_s(self._settled())
-        self._report(self._progress(), left, self._message())
+        self._report(self._progress(), self._timing.left_s(self._settled()), self._message())
 
     def _finished(self) -> bool:
         return all(
