@@ -55,7 +55,9 @@ def placement_notes(result):
 
 def test_after_the_current_trial_the_run_halts_and_resumes_to_the_same_end(step5, undisturbed):
     with step5.start(**SEARCH) as process:
-        step5.wait_for_trials(process, 2)
+        # The whole search is before it: however late this process gets to flip the switch, once
+        # two trials are told as finished, all ten may be.
+        wait_until(lambda: running(step5.progress()) >= 1, process)
         step5.policy(stop_after_trial=True)
         halted = step5.end(process)
     assert halted.status == "halted"
@@ -64,7 +66,7 @@ def test_after_the_current_trial_the_run_halts_and_resumes_to_the_same_end(step5
     assert "stop_after_trial" in halted.what_next[0]
     assert "--resume" in halted.what_next[1]
     done = halted.families["lightgbm"].trials_complete
-    assert 2 <= done < SEARCH["trials"]
+    assert 1 <= done < SEARCH["trials"]
     # What ran was finished; what had not begun is due again.
     assert not any("started" in t.user_attrs for t in step5.trials() if t.state.name == "FAIL")
     step5.policy()
