@@ -55,11 +55,14 @@ def _read_outcome(folder: Path, work: Work) -> Outcome:
             best_cv_r2=max(value for value in complete if value is not None),
             holdout_r2=diagnostics["families"][family]["holdout"]["r2"]["value"],
             trials_done=sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials),
-            fold_fits=sum(len(trial.user_attrs.get("scores", ())) for trial in trials),
+            # A finalist's scores begin with those that the search gave it.
+            fold_fits=sum(
+                len(t.user_attrs.get("scores", ())) - t.user_attrs.get("begun", 0) for t in trials
+            ),
             draws=tuple(
                 trial.params
                 for trial in sorted(trials, key=_position)
-                if "confirms" not in trial.user_attrs
+                if "position" in trial.user_attrs
             ),
         )
     return Outcome(families=outcomes)

@@ -25,6 +25,7 @@ from gpu.worker.jobs import hopeless
 from gpu.worker.metrics import r2_score
 from gpu.worker.trainers import load_trainer
 from steps.step5_training.families import SPECS
+from steps.step5_training.finalists import finalist_count, ranking_folds
 from steps.step5_training.identity import BATCH
 from steps.step5_training.pruning import prune_rule
 from steps.step5_training.sampler import PastTrial, propose
@@ -90,6 +91,25 @@ def ours(factor: float, fewest: int) -> Rule:
     return fitted
 
 
+def with_finalists(scores: Scores) -> list[int]:
+    """The product's search: first folds, hopeless trials after one of them, finalists on all."""
+    n_folds = len(scores[0])
+    folds = ranking_folds(Settings(k_folds=n_folds))
+    done: list[int] = []
+    ranked: list[Sequence[float]] = []
+    for start in range(0, len(scores), BATCH):
+        rule = prune_rule(ranked)
+        batch = [trial[:folds] for trial in scores[start : start + BATCH]]
+        counts = [_until_hopeless(rule, trial) for trial in batch]
+        done += counts
+        ranked += [trial for trial, count in zip(batch, counts, strict=True) if count == folds]
+    whole = [i for i, count in enumerate(done) if count == folds]
+    whole.sort(key=lambda i: -statistics.fmean(scores[i][:folds]))
+    for i in whole[: finalist_count(len(scores))]:
+        done[i] = n_folds
+    return done
+
+
 def _until_hopeless(rule: PruneRule | None, trial: Sequence[float]) -> int:
     for k in range(1, len(trial)):
         if rule is not None and hopeless(rule, list(trial[:k])):
@@ -126,6 +146,7 @@ RULES: dict[str, Rule] = {
     "every fold": lambda scores: [len(trial) for trial in scores],
     **{f"ours, {factor} sigma": ours(factor, 3) for factor in (1.0, 1.5, 1.75, 2.0)},
     "ours, 1.5 sigma, after 8 trials": ours(1.5, 8),
+    "ours, 1.75 sigma, and finalists": with_finalists,
     **{
         f"Wilcoxon, p < {p}": of_optuna(
             lambda p=p: optuna.pruners.WilcoxonPruner(p_threshold=p), means=False

@@ -79,7 +79,7 @@ def _measure(
             load = os.getloadavg()[0]
             with tempfile.TemporaryDirectory(prefix=f"{way}-", dir=scratch) as folder:
                 measured, outcome = _run_way(way, work, draws, Path(folder), environment)
-            if way == "product" and options.draws == "product":
+            if way == options.ways[0] and options.draws == "product":
                 draws = {family: found.draws for family, found in outcome.families.items()}
             runs.append(Run(way, repeat, load, measured, outcome))
             print(
@@ -165,15 +165,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--draws",
         choices=["product", "own"],
         default="product",
-        help="product: the plain loops repeat the trials that the product drew; "
+        help="product: the plain loops repeat the trials that the first way drew; "
         "own: they draw their own (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write JSON and FILE.md")
     options = parser.parse_args(argv)
     if min(options.rows, options.trials, options.repeats) < 1 or options.folds < 2:
         parser.error("--rows, --trials and --repeats must be 1 or more, --folds 2 or more")
-    if options.draws == "product" and options.ways[0] != "product":
-        parser.error("--draws product needs product as the first of --ways; or take --draws own")
+    if options.draws == "product" and not options.ways[0].startswith("product"):
+        parser.error("--draws product needs a product way first in --ways; or take --draws own")
     options.table = options.table or default_names()
     return options
 

@@ -114,7 +114,7 @@ class Unit:
         trials = tuple(job for job in jobs if isinstance(job, TrainTrial))
         at_once = self._batch.n_concurrent
         if self.short_of_memory:
-            at_once = max(1, (at_once or sum(len(trial.folds) for trial in trials)) // 2)
+            at_once = max(1, (at_once or sum(len(t.folds) - len(t.begun) for t in trials)) // 2)
         rest = self._batch.model_copy(update={"jobs": trials, "n_concurrent": at_once})
         return rest, starts
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gpu.params import Family
+from gpu.protocol.folds import FoldScore as FoldScore
+from gpu.protocol.folds import PruneRule as PruneRule
 from gpu.protocol.seeds import SiftDone, SiftSeeds
 
 MAX_LINE_BYTES = 8 << 20
@@ -41,22 +43,12 @@ class ShellTrain(_Message):
     batch_mode: Literal["auto", "full", "mini"] | None = None
 
 
-class PruneRule(_Message):
-    """Stop a trial whose finished folds are clearly below the best complete trial's.
-
-    reference: R2 of the best complete trial on each of the job's folds. sigma: standard deviation
-    of a trial + fold effects model. Stops if mean(score - reference) < -factor sigma sqrt(2 / k).
-    """
-
-    reference: tuple[float, ...]
-    sigma: Annotated[float, Field(ge=0)]
-    factor: Annotated[float, Field(gt=0)]
-
-
 class TrainTrial(_Message):
     """Train and validate one parameter record on folds of a table.
 
-    curves_path: for the folds' loss curves (observations.TrialCurves), which change no result.
+    begun: scores of the first of `folds`, which an earlier job of the trial has fitted; what it
+    left at predictions_path and curves_path is carried on. curves_path: for the folds' loss curves
+    (observations.TrialCurves), which change no result.
     """
 
     command: Literal["train_trial"] = "train_trial"
@@ -66,11 +58,19 @@ class TrainTrial(_Message):
     params: dict[str, Any]
     table: str
     folds: tuple[int, ...]
+    begun: tuple[FoldScore, ...] = ()
     seed: int
     predictions_path: str
     curves_path: str | None = None
     prune: PruneRule | None = None
     deadline_s: float | None = None
+
+    @model_validator(mode="after")
+    def _begun_folds_come_first(self) -> Self:
+        begun = tuple(score.fold for score in self.begun)
+        if begun and (begun != self.folds[: len(begun)] or len(begun) == len(self.folds)):
+            raise ValueError(f"begun folds {begun} are not the first of folds {self.folds}")
+        return self
 
 
 class TrainBatch(_Message):
@@ -189,18 +189,6 @@ class ShellDone(_Message):
     checkpoint_path: str | None = None
 
 
-class FoldScore(_Message):
-    """One fitted fold. best_round: 1-based round or epoch whose model was kept."""
-
-    fold: int
-    r2: float
-    val_mse: float
-    train_mse: float
-    best_round: int
-    rounds_run: int
-    duration_s: float
-
-
 class FoldDone(_Message):
     """A fold of a running trial has been fitted."""
 
@@ -212,7 +200,8 @@ class FoldDone(_Message):
 class TrialDone(_Message):
     """A trial has ended: every fold fitted, or stopped by its prune rule.
 
-    networks: trained in one computation, this trial's included; None where none are fused.
+    scores: with those that were begun. networks: trained in one computation, this trial's
+    included; None where none are fused.
     """
 
     status: Literal["trial_complete"] = "trial_complete"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel
 
 from gpu.params import Params, decode_params
@@ -16,7 +15,13 @@ from gpu.worker.curves import TrialLog
 from gpu.worker.data import SharedTable, open_shell_split
 from gpu.worker.failures import BadJob
 from gpu.worker.files import save_array
-from gpu.worker.jobs import hopeless, shell_done, shell_params, train_sample_mse
+from gpu.worker.jobs import (
+    earlier_predictions,
+    hopeless,
+    shell_done,
+    shell_params,
+    train_sample_mse,
+)
 from gpu.worker.metrics import mean_squared_error, r2_score
 from gpu.worker.trainers.base import FloatVector, Split
 from gpu.worker.trainers.many import BatchTrainer, FitTask, TaskEnd
@@ -123,8 +128,11 @@ class _TrialBatch:
         if job.table not in self._tables:
             self._tables[job.table] = SharedTable(Path(job.table))
         table = self._tables[job.table]
-        log = TrialLog(job.curves_path, job.folds)
-        return _Trial(job, params, table, np.full(len(table.y), np.nan), log)
+        out_of_fold = earlier_predictions(job, len(table.y))
+        log = TrialLog(job.curves_path, job.folds, begun=len(job.begun))
+        trial = _Trial(job, params, table, out_of_fold, log, scores=list(job.begun))
+        trial.ends.update(enumerate(job.begun))
+        return trial
 
     def _run_stage(self, positions: range) -> None:
         places: list[tuple[_Trial, int]] = []
@@ -133,7 +141,7 @@ class _TrialBatch:
         for position in positions:
             for trial in self._trials:
                 job = trial.job
-                if trial.over or position >= len(job.folds):
+                if trial.over or not len(job.begun) <= position < len(job.folds):
                     continue
                 fold = job.folds[position]
                 try:
@@ -207,7 +215,7 @@ class _TrialBatch:
             id=job.id,
             scores=tuple(trial.scores),
             pruned=pruned,
-            duration_s=sum(score.duration_s for score in trial.scores),
+            duration_s=sum(score.duration_s for score in trial.scores[len(job.begun) :]),
             device=self._trainer.device_name,
             peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             networks=trial.networks,

@@ -39,11 +39,17 @@ class TrialLog:
     What fails here is said in the file and on standard error, and the trial goes on without it.
     """
 
-    def __init__(self, path: str | None, folds: tuple[int, ...]) -> None:
+    def __init__(self, path: str | None, folds: tuple[int, ...], *, begun: int = 0) -> None:
+        """begun: how many of the folds an earlier job has fitted, whose curves lie at `path`."""
         self._path = path
         self._folds = folds
         self._curves: dict[int, Curve] = {}
         self._absent: list[str] = []
+        if path is not None and begun:
+            with noted(self._absent, f"the loss curves of the first {begun} folds"):
+                earlier = TrialCurves.model_validate_json(Path(path).read_bytes())
+                self._curves = {c.fold: c for c in earlier.curves if c.fold in folds[:begun]}
+                self._absent += earlier.absent
 
     def watch(self) -> Watch | None:
         """What the fit of one fold is watched with."""

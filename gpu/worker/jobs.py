@@ -37,7 +37,7 @@ from gpu.worker.failures import BadJob
 from gpu.worker.files import save_array, save_text
 from gpu.worker.metrics import mean_squared_error, r2_score
 from gpu.worker.observe import FitLog
-from gpu.worker.trainers.base import Columns, Fitted, Predictor, Split, Trainer
+from gpu.worker.trainers.base import Columns, Fitted, FloatVector, Predictor, Split, Trainer
 
 Emit = Callable[[FoldDone], None]
 
@@ -54,11 +54,11 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
     started = time.monotonic()
     params = decode_params(job.family, job.params)
     table = SharedTable(Path(job.table))
-    out_of_fold = np.full(len(table.y), np.nan)
-    log = TrialLog(job.curves_path, job.folds)
-    scores: list[FoldScore] = []
+    out_of_fold = earlier_predictions(job, len(table.y))
+    log = TrialLog(job.curves_path, job.folds, begun=len(job.begun))
+    scores = list(job.begun)
     pruned = False
-    for index in job.folds:
+    for index in job.folds[len(scores) :]:
         fold_started = time.monotonic()
         split = table.fold(index)
         watch = log.watch()
@@ -95,10 +95,28 @@ def run_trial(job: TrainTrial, trainer: Trainer, emit: Emit) -> TrialDone:
     )
 
 
+def earlier_predictions(job: TrainTrial, n_rows: int) -> FloatVector:
+    """Out-of-fold predictions of the folds that were begun, float64 (n_rows,), NaN elsewhere."""
+    if not job.begun:
+        return np.full(n_rows, np.nan)
+    try:
+        found = np.load(job.predictions_path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        why = f"{job.predictions_path}: the folds begun left no predictions to go on with: {error}"
+        raise BadJob(why) from None
+    if found.shape != (n_rows,) or found.dtype != np.float64:
+        raise BadJob(
+            f"{job.predictions_path}: {found.dtype} {found.shape}, where the folds begun should "
+            f"have left float64 ({n_rows},)"
+        )
+    predictions: FloatVector = found
+    return predictions
+
+
 def hopeless(rule: PruneRule, scores: list[float]) -> bool:
     """Whether the folds so far show that a trial cannot win; see PruneRule for the formula."""
-    k = len(scores)
-    behind = sum(rule.reference[:k]) / k - sum(scores) / k
+    k = min(len(scores), len(rule.reference))
+    behind = sum(rule.reference[:k]) / k - sum(scores[:k]) / k
     return behind > rule.factor * rule.sigma * math.sqrt(2 / k)
 
 

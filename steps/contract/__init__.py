@@ -192,7 +192,11 @@ class TrialNow(Frozen):
 
 
 class FamilyProgress(Frozen):
-    """Where one study stands. best: mean R2 over folds of the best complete trial."""
+    """Where one study stands.
+
+    best: mean R2 over folds of the best complete trial; while none is, of the one that leads on the
+    folds that rank them.
+    """
 
     trials: int
     complete: int = 0

@@ -80,11 +80,16 @@ class Residuals(Frozen):
 
 
 class TrialRow(Frozen):
-    """One trial of the search. score: mean R2 over folds, None unless complete."""
+    """One trial of the search. score: mean R2 over all folds, None unless complete.
+
+    ranked: mean R2 over the first folds, which all trials are ranked by; None for one that failed
+    or was stopped before it had them.
+    """
 
     position: int
     state: Literal["complete", "pruned", "failed"]
     score: float | None
+    ranked: float | None = None
     folds: int
     duration_s: float
     params: dict[str, Any]

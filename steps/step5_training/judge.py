@@ -135,5 +135,5 @@ def count_hypotheses(studies: Studies, n_folds: int) -> int:
     trials = 0
     for study in studies.by_family.values():
         trials += sum(trial.state is not TrialState.FAIL for trial in study.finished)
-        trials += study.confirmation is not None
+        trials += study.tried_full is not None
     return max(1, trials) * n_folds

@@ -14,6 +14,6 @@ def family_progress(study: FamilyStudy, running: tuple[TrialNow, ...]) -> Family
         complete=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
-        best=study.best.mean_r2 if study.best else None,
+        best=study.leading.mean_r2 if study.leading else None,
         running=running,
     )

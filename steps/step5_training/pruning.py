@@ -1,4 +1,4 @@
-"""Derive the rule by which a worker stops a hopeless trial, from the complete trials so far."""
+"""Derive the rule by which a worker stops a hopeless trial, from the trials so far."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 from gpu.protocol import PruneRule
 
 FEWEST_COMPLETE = 3
+# Degrees of freedom that sigma must have at least: from fewer it is too often far too small.
+FEWEST_FREE = 4
 # Of 1,260 replays of recorded searches, 1.5 changed the winner of four and this of none, for 3 %
 # more folds (benchmarks/prune_rules.py).
 FACTOR = 1.75
@@ -16,8 +18,16 @@ FACTOR = 1.75
 SMALLEST_SIGMA = 1e-3
 
 
+def full_rule(coarse: Sequence[float]) -> PruneRule:
+    """Stop the best trial at full resolution where it is behind itself. coarse: R2 on each fold.
+
+    What it may gain is small beside what it costs, and never counts unless it is ahead.
+    """
+    return PruneRule(reference=tuple(coarse), sigma=SMALLEST_SIGMA, factor=FACTOR)
+
+
 def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
-    """complete: R2 of each complete trial on each fold, (n_trials, n_folds). None while too few.
+    """complete: R2 of each trial on each fold, (n_trials, n_folds). None while they are too few.
 
     sigma is the residual standard deviation of score = trial effect + fold effect, estimated from
     the better half of the trials: failed experiments have wild folds and would hide the noise that
@@ -27,7 +37,10 @@ def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
         return None
     scores = np.asarray(complete, dtype=np.float64)
     means = scores.mean(axis=1)
-    keep = max(FEWEST_COMPLETE, (len(scores) + 1) // 2)
+    fewest = max(FEWEST_COMPLETE, 1 + -(-FEWEST_FREE // max(1, scores.shape[1] - 1)))
+    if len(scores) < fewest:
+        return None
+    keep = max(fewest, (len(scores) + 1) // 2)
     better = scores[np.argsort(-means, kind="stable")[:keep]]
     residuals = (
         better

@@ -80,7 +80,6 @@ def _counted(
     if error is None and not isinstance(fit, FitDone):
         error = _why_no_model(study, fit)
     pruned = [trial for trial in finished if trial.state.name == "PRUNED"]
-    n_folds = len(best.scores) if best else 0
     status = "complete" if error is None else "failed"
     if skipped or stopped:
         status = "skipped" if skipped else "stopped"
@@ -91,7 +90,7 @@ def _counted(
             "trials_pruned": states["PRUNED"],
             "trials_failed": states["FAIL"],
             "folds_fitted": sum(len(trial.scores) for trial in finished),
-            "folds_pruned": sum(n_folds - len(trial.scores) for trial in pruned),
+            "folds_pruned": sum(study.n_folds - len(trial.scores) for trial in pruned),
             "best_trial": best.position if best else None,
             "params": best.record if best else None,
             "training_s": round(training_s, 2),
@@ -106,6 +105,6 @@ def _why_no_model(study: FamilyStudy, fit: FitDone | TrainFailed | None) -> str:
     if study.best is not None:
         return study.stopped or "the final fit did not run"
     failures = [trial.failure for trial in study.finished if trial.failure]
-    if study.stopped is not None:
-        return study.stopped
+    if study.stopped is not None or study.search_ended is not None:
+        return study.stopped or study.search_ended or ""
     return f"every trial failed; {failures[-1]}" if failures else "no trial was finished"

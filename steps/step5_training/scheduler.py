@@ -47,7 +47,7 @@ class Scheduler:
     ) -> None:
         self._studies = dict(studies)
         self._pool = pool
-        self._shape = TrialShape(places, n_folds, seed)
+        self._shape = TrialShape(places, seed)
         self._placement = placement
         self._orders = orders
         self._report = report
@@ -67,7 +67,7 @@ class Scheduler:
             deadline=deadline,
             clock=clock,
         )
-        self._out_of_time = False
+        self._search_over = self._only_fits = False  # the time budget is used up
         self._waited_since: float | None = None
 
     def run(self) -> Comparison:
@@ -92,19 +92,14 @@ class Scheduler:
                 self._take(event)
         self._tell()
         spent = self._timing.training_s
-        return Comparison(self._fits, self._off, spent, stopped, self._out_of_time)
+        return Comparison(self._fits, self._off, spent, stopped, self._search_over)
 
     def _tell(self) -> None:
         self._report(self._progress(), self._timing.left_s(self._settled()), self._message())
 
     def _finished(self) -> bool:
-        return all(
-            study.remaining == 0 and not study.pending and self._fit_settled(family)
-            for family, study in self._studies.items()
-        )
-
-    def _fit_settled(self, family: Family) -> bool:
-        return family in self._settled() or self._studies[family].best is None
+        settled = self._settled()
+        return all(s.ended and (f in settled or s.best is None) for f, s in self._studies.items())
 
     def _settled(self) -> set[Family]:
         return self._fits.keys() | self._off.keys()
@@ -146,8 +141,7 @@ class Scheduler:
 
     def _enqueue(self, family: Family, study: FamilyStudy) -> None:
         self._queues[family].extend(self._units(study, study.ask()))
-        ended = study.remaining == 0 and not study.pending
-        if ended and study.best is not None and family not in self._fit_queued:
+        if study.ended and study.best is not None and family not in self._fit_queued:
             self._fit_queued.add(family)
             self._queues[family].append(self._fit_unit(family, study.best))
 
@@ -176,14 +170,19 @@ class Scheduler:
         return sum(live.family == family for live in self._live.values())
 
     def _keep_time(self) -> None:
-        """When only the final fits still fit into the time budget, end the search."""
-        if self._out_of_time or not self._timing.only_fits_are_left(self._settled()):
-            return
-        self._out_of_time = True
-        for study in self._studies.values():
-            # Also those that would still confirm their best trial.
-            study.stopped = study.stopped or TIME_IS_UP
-        self._cancel(lambda live: live.planned is not None, TIME_IS_UP)
+        """End the search while its finalists still fit into the time budget, and these in turn."""
+        settled = self._settled()
+        if not self._search_over and self._timing.only_left(settled, finalists=True):
+            self._search_over = True
+            for study in self._studies.values():
+                study.search_ended = TIME_IS_UP
+            self._cancel(lambda live: live.searches, TIME_IS_UP)
+        if not self._only_fits and self._timing.only_left(settled, finalists=False):
+            self._only_fits = True
+            for study in self._studies.values():
+                # Also those that would still confirm their best trial.
+                study.stopped = study.stopped or TIME_IS_UP
+            self._cancel(lambda live: live.planned is not None, TIME_IS_UP)
 
     def _switch_off(self, family: Family, reason: str) -> None:
         study = self._studies.get(family)
@@ -245,7 +244,8 @@ class Scheduler:
         match event:
             case JobStarted():
                 live = self._live[event.job.id]
-                live.device, live.folds_done = event.device, 0
+                live.device = event.device
+                live.folds_done = len(live.planned.begun) if live.planned else 0
                 if live.planned is not None and event.attempt == 1:
                     self._studies[live.family].started(live.planned)
             case FoldFitted():
@@ -289,7 +289,7 @@ class Scheduler:
                     TrialNow(
                         trial=live.planned.position + 1 if live.planned else study.trials,
                         fold=live.folds_done,
-                        folds=self._shape.n_folds if live.planned else 0,
+                        folds=live.planned.folds if live.planned else 0,
                         device=live.device,
                     )
                     for live in self._live.values()

@@ -2,33 +2,36 @@
 
 A study has positions 0 .. trials-1. Each position ends in one final state, however often it was
 interrupted on the way: an interrupted trial is marked failed and its parameters are tried again
-under the same position. When all are final, the best one is run once more at full resolution where
+under the same position. The search fits the first folds of each; when all are done, the finalists
+go on to all folds (see finalists.py), and the best one is run once more at full resolution where
 the search used a coarser one, and the better record counts. The study's identity (table, folds,
 search space, seed) is part of its name; results of another identity are never mixed in.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from gpu.params import Family
 from gpu.protocol import PruneRule, TrainFailed, TrialDone
 from steps.files import sha256_text
 from steps.step5_training.families.base import FamilySpec, SearchSpace
+from steps.step5_training.finalists import finalist_count, ranking_folds, search_folds
 from steps.step5_training.identity import BATCH
+from steps.step5_training.outcomes import Outcomes
 from steps.step5_training.predictions import PredictionFiles
-from steps.step5_training.pruning import prune_rule
+from steps.step5_training.pruning import full_rule, prune_rule
+from steps.step5_training.records import TrialRecords
 from steps.step5_training.sampler import propose
 from steps.step5_training.settings import Settings
-from steps.step5_training.trials import Finished, Planned, fold_means, past_trial, read_trial
-
-INTERRUPTIONS_ALLOWED = 3
+from steps.step5_training.trials import Finished, Planned, past_trial, read_trial
 
 
 class FamilyStudy:
@@ -47,29 +50,38 @@ class FamilyStudy:
         self.fused = bool(spec.shared)
         self.name = study.study_name
         self.trials = settings.trials
+        self.n_folds = settings.k_folds
+        # So many of the first folds rank the trials; so many the search fits of each.
+        self.ranking_folds = ranking_folds(settings)
+        self._search_folds = search_folds(settings)
+        # Why nothing more is asked; why the search asks no more, but its finalists go on.
         self.stopped: str | None = None
+        self.search_ended: str | None = None
         self._study = study
         self._spec = spec
         self.space = space
         self._settings = settings
         self.files = PredictionFiles(folder)
-        self._finished: dict[int, Finished] = {}
+        self._outcomes = Outcomes()
         self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
-        self._trial_ids: dict[int, int] = {}
-        self._confirmation: Finished | None = None
-        self._confirmations_died = 0
+        self._records = TrialRecords(study, space, settings.k_folds)
         self._lost: set[int] = set()
 
     @property
     def finished(self) -> tuple[Finished, ...]:
         """Positions of the budget that are in a final state, in order."""
-        return tuple(self._finished[i] for i in sorted(self._finished) if i < self.trials)
+        return self._outcomes.finished(self.trials)
 
     @property
     def complete(self) -> tuple[Finished, ...]:
         """Finished trials that fitted every fold."""
         return tuple(t for t in self.finished if t.state is TrialState.COMPLETE)
+
+    @property
+    def leading(self) -> Finished | None:
+        """The best trial so far: while none is complete, of those that are ranked."""
+        return self.best or next(iter(self._finalists()), None)
 
     @property
     def searched_best(self) -> Finished | None:
@@ -87,10 +99,16 @@ class FamilyStudy:
     @property
     def confirmation(self) -> Finished | None:
         """The searched best at full resolution, complete; None while it is not known."""
-        found, coarse = self._confirmation, self.searched_best
+        found = self.tried_full
+        return found if found is not None and found.state is TrialState.COMPLETE else None
+
+    @property
+    def tried_full(self) -> Finished | None:
+        """The searched best at full resolution, perhaps stopped because it was behind."""
+        found, coarse = self._outcomes.confirmation, self.searched_best
         if found is None or coarse is None or found.position != coarse.position:
             return None
-        return found if found.state is TrialState.COMPLETE else None
+        return None if found.state is TrialState.FAIL else found
 
     @property
     def pending(self) -> int:
@@ -99,8 +117,32 @@ class FamilyStudy:
 
     @property
     def remaining(self) -> int:
-        """Positions that are not in a final state; 0 once the study was stopped."""
-        return 0 if self.stopped is not None else self.trials - len(self.finished)
+        """Positions that the search has still to fit; 0 once it was ended."""
+        if self.stopped is not None or self.search_ended is not None:
+            return 0
+        return self.trials - sum(i < self.trials for i in self._outcomes.searched)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not ask for a trial again and waits for none; a confirmation aside."""
+        if self._pending or self.remaining:
+            return False
+        return self.stopped is not None or not self._due_finalists()
+
+    @property
+    def finalists_due(self) -> tuple[int, int]:
+        """How many trials would go on to all folds if the search ended now, and on how many."""
+        if self.stopped is not None:
+            return 0, 0
+        return len(self._due_finalists()), self.n_folds - self.ranking_folds
+
+    @property
+    def folds_due(self) -> int:
+        """Fold fits that are still to be done, running ones included; a confirmation aside."""
+        finalists, folds = self.finalists_due
+        if self.remaining and self._search_folds < self.n_folds:
+            finalists = finalist_count(self.trials)
+        return self.remaining * self._search_folds + finalists * folds
 
     def predictions_path(self, position: int, *, full: bool = False) -> Path:
         """Where a trial's out-of-fold predictions lie; only the best trial's are kept."""
@@ -121,14 +163,12 @@ class FamilyStudy:
         if self._pending or self.stopped is not None:
             return []
         if self.remaining == 0:
-            return self._ask_confirmation()
+            return self._ask_finalists() or self._ask_confirmation()
         if not self._again:
-            start = len(self._finished)
-            first = start - start % BATCH
-            history = [past_trial(self._finished[i]) for i in range(first)]
-            batch = propose(
-                history, self.space, seed=self._seed(), count=BATCH, shared=self._spec.shared
-            )
+            start = len(self._outcomes.searched)
+            past = [past_trial(trial, self.ranking_folds) for trial in self._whole_batches()]
+            first, shared = len(past), self._spec.shared
+            batch = propose(past, self.space, seed=self._seed(), count=BATCH, shared=shared)
             stop = min(first + BATCH, self.trials)
             self._again = [(i, batch[i - first]) for i in range(start, stop)]
         rule = self._prune_rule()
@@ -140,155 +180,111 @@ class FamilyStudy:
 
     def tell(self, planned: Planned, outcome: TrialDone | TrainFailed, wall_s: float) -> None:
         """Record an outcome at once; nothing is kept back until the batch is full."""
-        storage, number = self._study._storage, planned.number
-        trial_id = self._trial_ids[number]
-        storage.set_trial_user_attr(trial_id, "wall_s", round(wall_s, 3))
-        match outcome:
-            case TrialDone():
-                dumped = [score.model_dump(mode="json") for score in outcome.scores]
-                storage.set_trial_user_attr(trial_id, "scores", dumped)
-                storage.set_trial_user_attr(trial_id, "device", outcome.device)
-                for step, mean in enumerate(fold_means(outcome.scores), start=1):
-                    storage.set_trial_intermediate_value(trial_id, step, mean)
-                state = TrialState.PRUNED if outcome.pruned else TrialState.COMPLETE
-                value = None if outcome.pruned else fold_means(outcome.scores)[-1]
-                self._study.tell(number, value, state=state)
-            case TrainFailed():
-                failure = f"{outcome.kind}: {outcome.message}"
-                storage.set_trial_user_attr(trial_id, "failure", failure)
-                self._study.tell(number, state=TrialState.FAIL)
+        written = self._records.write(planned.number, outcome, wall_s)
         self._pending.discard(planned.position)
-        finished = read_trial(storage.get_trial(trial_id))
-        if planned.full:
-            self._confirmation = finished
-        else:
-            self._finished[planned.position] = finished
+        self._outcomes.settle(read_trial(written), planned.kind)
         best = self.searched_best
-        self.files.forget_others(self._pending, best.position if best else None)
+        in_question = self._finalists(of=self.trials) if self.remaining else self._due_finalists()
+        keep = {*self._pending, *(t.position for t in in_question)}
+        self.files.forget_others(keep, best.position if best else None)
         self._stop_if_nothing_works()
 
     def started(self, planned: Planned) -> None:
         """A worker has begun the trial; if the run dies now, the trial may be why."""
-        storage, trial_id = self._study._storage, self._trial_ids[planned.number]
-        storage.set_trial_user_attr(trial_id, "started", True)
+        self._records.started(planned.number)
 
     def postpone(self, planned: Planned) -> None:
         """Mark a trial failed that people or the clock cut off; its parameters are due again."""
         self._pending.discard(planned.position)
-        trial_id = self._trial_ids[planned.number]
-        self._cut_off(self._study._storage.get_trial(trial_id), "postponed")
+        self._records.postpone(planned.number)
 
     def again(self, planned: Planned) -> Planned:
         """The same trial once more, under the same position: its device was taken from it."""
         self.postpone(planned)
-        mark = {"confirms" if planned.full else "position": planned.position}
-        return self._create(planned.position, planned.values, planned.record, mark, planned.prune)
+        return self._create(planned)
 
     def adopt(self) -> None:
         """Read an existing study: finished positions count, interrupted ones are due again."""
-        latest: dict[int, FrozenTrial] = {}
-        interruptions: dict[int, int] = {}
-        for trial in self._study.get_trials(deepcopy=False):
-            if "confirms" in trial.user_attrs:
-                self._adopt_confirmation(trial)
-                continue
-            position = trial.user_attrs.get("position")
-            if position is None:
-                continue  # a person added it by hand, with a dashboard perhaps
-            latest[position] = trial
-            if trial.state is TrialState.RUNNING:
-                died = bool(trial.user_attrs.get("started"))
-                self._cut_off(trial, "interrupted" if died else "postponed")
-                interruptions[position] = interruptions.get(position, 0) + died
-            elif trial.user_attrs.get("interrupted"):
-                interruptions[position] = interruptions.get(position, 0) + 1
-            elif not trial.user_attrs.get("postponed"):
-                self._finished[position] = read_trial(trial)
-        for position, trial in sorted(latest.items()):
-            if position in self._finished:
-                continue
-            times = interruptions.get(position, 0)
-            if times > INTERRUPTIONS_ALLOWED:
-                self._finished[position] = read_trial(trial, f"interrupted {times} times")
-            else:
-                self._again.append((position, dict(trial.params)))
+        stored = self._study.get_trials(deepcopy=False)
+        self._again += self._outcomes.adopt(stored, self._records.cut_off)
         # Without its out-of-fold predictions the best trial cannot be judged: once more.
         confirmed = self.confirmation
         if confirmed and not self.predictions_path(confirmed.position, full=True).exists():
-            self._confirmation = None
+            self._outcomes.confirmation = None
         best = self.searched_best
         # That one only: the others' files are gone because they were not the best.
-        if best is not None and not self.predictions_path(best.position).exists():
-            self._finished.pop(best.position)
+        gone = best is not None and not self.predictions_path(best.position).exists()
+        if best is not None and gone and self._outcomes.finals.pop(best.position, None) is None:
+            self._outcomes.searched.pop(best.position)
             self._again.append((best.position, best.values))
             self._lost.add(best.position)
         self._again.sort(key=lambda again: again[0])
 
     def _plan(self, position: int, values: dict[str, Any], rule: PruneRule | None) -> Planned:
         record = self._spec.complete(values, self._settings).model_dump(mode="json")
-        return self._create(position, values, record, {"position": position}, rule)
+        return self._create(Planned(-1, position, values, record, rule, self._search_folds))
 
-    def _create(
-        self,
-        position: int,
-        values: dict[str, Any],
-        record: dict[str, Any],
-        mark: dict[str, int],
-        rule: PruneRule | None = None,
-    ) -> Planned:
-        """Create the trial whole, in one step: a kill leaves it entire or not at all."""
-        storage = self._study._storage
-        trial_id = storage.create_new_trial(
-            self._study._study_id,
-            template_trial=create_trial(
-                state=TrialState.RUNNING,
-                params=values,
-                distributions=self.space,
-                user_attrs={**mark, "record": record},
-            ),
-        )
-        number = storage.get_trial(trial_id).number
-        self._trial_ids[number] = trial_id
-        self._pending.add(position)
-        return Planned(number, position, values, record, rule, full="confirms" in mark)
+    def _create(self, plan: Planned) -> Planned:
+        number = self._records.create(plan)
+        self._pending.add(plan.position)
+        return replace(plan, number=number)
+
+    def _finalists(self, of: int | None = None) -> list[Finished]:
+        return self._outcomes.finalists(self.trials, self.ranking_folds, of=of)
+
+    def _due_finalists(self) -> list[Finished]:
+        """As if the search ended now."""
+        known = {t.position for t in self.complete} | self._outcomes.finals.keys()
+        return [t for t in self._finalists() if t.position not in known]
+
+    def _ask_finalists(self) -> list[Planned]:
+        """The finalists that are not complete, each with the folds that it has."""
+        planned = []
+        while due := self._due_finalists():
+            fatal = [t.position for t in due if self._outcomes.fatal("completes", t.position)]
+            if not fatal:
+                break
+            for position in fatal:
+                self._outcomes.give_up(position)
+        for trial in due:
+            # Of the predictions of its folds no copy is anywhere else: gone, they are made again.
+            kept = self.predictions_path(trial.position).exists()
+            begun = trial.scores[: self.ranking_folds] if kept else ()
+            plan = Planned(-1, trial.position, trial.values, trial.record, None, self.n_folds)
+            planned.append(self._create(replace(plan, begun=begun, finalist=True)))
+        return planned
 
     def _ask_confirmation(self) -> list[Planned]:
         """The best trial at full resolution; empty if that is known, failed, or no other record."""
         best = self.searched_best
-        known = self._confirmation
+        known = self._outcomes.confirmation
         if best is None or (known is not None and known.position == best.position):
             return []
         record = {**best.record, **self._spec.full_resolution}
-        if record == best.record or self._confirmations_died > INTERRUPTIONS_ALLOWED:
+        if record == best.record or self._outcomes.fatal("confirms"):
             return []
-        return [self._create(best.position, best.values, record, {"confirms": best.position})]
+        rule = full_rule([s.r2 for s in best.scores]) if self._settings.pruning else None
+        plan = Planned(-1, best.position, best.values, record, rule, self.n_folds, full=True)
+        return [self._create(plan)]
 
-    def _adopt_confirmation(self, trial: FrozenTrial) -> None:
-        if trial.state is TrialState.RUNNING:
-            died = bool(trial.user_attrs.get("started"))
-            self._cut_off(trial, "interrupted" if died else "postponed")
-            self._confirmations_died += died
-        elif trial.state is TrialState.COMPLETE:
-            self._confirmation = read_trial(trial)
-        else:
-            self._confirmations_died += bool(trial.user_attrs.get("interrupted"))
+    def _whole_batches(self) -> list[Finished]:
+        """The search's trials but those of a batch that is open: of them nothing may depend."""
+        searched = self._outcomes.searched
+        first = len(searched) - len(searched) % BATCH
+        return [searched[i] for i in range(first) if i in searched]
 
     def _prune_rule(self) -> PruneRule | None:
-        """From whole batches only, so that it does not depend on what finished first."""
-        first = len(self._finished) - len(self._finished) % BATCH
-        known = [t for t in self.complete if t.position < first]
-        scores = [[score.r2 for score in t.scores] for t in known]
+        folds = self.ranking_folds
+        ranked = [t.scores[:folds] for t in self._whole_batches() if len(t.scores) >= folds]
+        scores = [[score.r2 for score in trial] for trial in ranked]
         return prune_rule(scores) if self._settings.pruning else None
 
     def _seed(self) -> int:
         return int(sha256_text(f"{self._settings.seed}/{self.family}")[:8], 16)
 
-    def _cut_off(self, trial: FrozenTrial, how: str) -> None:
-        self._study._storage.set_trial_user_attr(trial._trial_id, how, True)
-        self._study.tell(trial.number, state=TrialState.FAIL)
-
     def _stop_if_nothing_works(self) -> None:
         """Two whole batches without one success: the rest of the budget would fail as well."""
-        failures = [t.failure for t in self.finished if t.state is TrialState.FAIL]
-        if len(failures) == len(self._finished) >= 2 * BATCH:
+        searched = self._outcomes.searched.values()
+        failures = [t.failure for t in searched if t.state is TrialState.FAIL]
+        if len(failures) == len(searched) >= 2 * BATCH:
             self.stopped = f"the first {len(failures)} trials all failed; {failures[-1]}"

@@ -81,16 +81,30 @@ class Timing:
             left = self._work_left_s(family, ())
             return float("inf") if left is None else left
         folds = self._fold_s[family]
-        trial_s = self._n_folds * sum(folds) / len(folds) if folds else 1.0
+        ranked = self._studies[family].ranking_folds
+        trial_s = ranked * sum(folds) / len(folds) if folds else 1.0
         return -(self.training_s[family] + running * trial_s)
 
-    def only_fits_are_left(self, settled: Collection[Family]) -> bool:
-        """Whether no more than the final fits that are due still fits into the time budget."""
+    def only_left(self, settled: Collection[Family], *, finalists: bool) -> bool:
+        """Whether no more than the final fits that are due still fits into the time budget.
+
+        finalists: those and the finalists, as if the search ended now.
+        """
         if self._deadline is None:
             return False
-        fits = [self._fit_s(family) for family in self._studies if family not in settled]
-        rounds = -(-len(fits) // self.slots)
-        reserve = RESERVE_FACTOR * max([sum(fits) / self.slots, *fits, 0.0]) + ROUND_S * rounds
+        work, longest, rounds = 0.0, 0.0, 0
+        for family, study in self._studies.items():
+            if family in settled:
+                continue
+            fit_s = self._fit_s(family)
+            trials, folds = study.finalists_due if finalists else (0, 0)
+            finals_s = trials * folds * self._mean_fold_s(family)
+            # Finalists that are trained as one computation take one device all the time.
+            alone = finals_s if study.fused or not trials else finals_s / trials
+            work, longest = work + fit_s + finals_s, max(longest, fit_s + alone)
+            rounds += 1 + (trials > 0)
+        reserve = max(work / self.slots, longest)
+        reserve = RESERVE_FACTOR * reserve + ROUND_S * -(-rounds // self.slots)
         return self._clock() + reserve >= self._deadline
 
     def _work_left_s(self, family: Family, settled: Collection[Family]) -> float | None:
@@ -98,15 +112,22 @@ class Timing:
         if family in settled:
             return 0.0
         if not self._fold_s[family]:
-            return None if study.remaining else 0.0
+            return None if study.folds_due else 0.0
+        return study.folds_due * self._mean_fold_s(family) + self._fit_s(family)
+
+    def _mean_fold_s(self, family: Family) -> float:
         # A resumed study knows its durations from the trials before.
-        walls = [trial.wall_s for trial in study.finished]
-        trial_s = sum(walls) / len(walls) if walls else 0.0
-        return study.remaining * (trial_s or self._fit_s(family)) + self._fit_s(family)
+        finished = self._studies[family].finished
+        walls = sum(trial.wall_s for trial in finished)
+        folds = sum(len(trial.scores) for trial in finished)
+        if folds and walls:
+            return walls / folds
+        seconds = self._fold_s[family]
+        return sum(seconds) / len(seconds) if seconds else 0.0
 
     def _fit_s(self, family: Family) -> float:
         """A final fit sees more rows than a fold; its rounds are those of the best trial."""
-        best = self._studies[family].best
+        best = self._studies[family].leading
         seconds = [s.duration_s for s in best.scores] if best else self._fold_s[family]
         if not seconds:
             return 0.0

@@ -12,12 +12,17 @@ from optuna.trial import FrozenTrial, TrialState
 from gpu.protocol import FoldScore, PruneRule
 from steps.step5_training.sampler import PastTrial
 
+# A stored trial has one of these attributes, whose value is its position: a trial of the search, a
+# finalist on all folds, or the best one at full resolution.
+KINDS = ("position", "completes", "confirms")
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A trial to run now. number: Optuna's; position: its place in the study's budget.
 
-    full: the trial at that position once more, at full resolution.
+    folds: how many of the first folds are to be fitted; begun: scores of those that are. finalist:
+    the trial at that position goes on to all folds. full: it runs once more, at full resolution.
     """
 
     number: int
@@ -25,7 +30,15 @@ class Planned:
     values: dict[str, Any]
     record: dict[str, Any]
     prune: PruneRule | None
+    folds: int
+    begun: tuple[FoldScore, ...] = ()
+    finalist: bool = False
     full: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Of KINDS."""
+        return "confirms" if self.full else "completes" if self.finalist else "position"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,11 @@ class Finished:
     @property
     def mean_r2(self) -> float:
         """Mean R2 over the fitted folds."""
-        return float(np.mean([score.r2 for score in self.scores]))
+        return self.mean_of(len(self.scores))
+
+    def mean_of(self, folds: int) -> float:
+        """Mean R2 over the first so many folds."""
+        return float(np.mean([score.r2 for score in self.scores[:folds]]))
 
 
 def fold_means(scores: Sequence[FoldScore]) -> tuple[float, ...]:
@@ -52,18 +69,19 @@ def fold_means(scores: Sequence[FoldScore]) -> tuple[float, ...]:
     return tuple(float(np.mean([s.r2 for s in scores[:k]])) for k in range(1, len(scores) + 1))
 
 
-def past_trial(finished: Finished) -> PastTrial:
-    """A finished trial as the sampler sees it."""
-    complete = finished.state is TrialState.COMPLETE
-    return PastTrial(finished.values, fold_means(finished.scores), complete)
+def past_trial(finished: Finished, folds: int) -> PastTrial:
+    """A finished trial as the sampler sees it: on the first folds, which rank the trials."""
+    means = fold_means(finished.scores[:folds])
+    return PastTrial(finished.values, means, complete=len(means) == folds)
 
 
 def read_trial(trial: FrozenTrial, failure: str = "") -> Finished:
     """A stored trial in its final state; with `failure`, counted as failed for that reason."""
     attributes = trial.user_attrs
+    kind = next(kind for kind in KINDS if kind in attributes)
     scores = tuple(FoldScore.model_validate(s) for s in attributes.get("scores", []))
     return Finished(
-        position=attributes["confirms" if "confirms" in attributes else "position"],
+        position=attributes[kind],
         state=TrialState.FAIL if failure else trial.state,
         values=dict(trial.params),
         record=attributes.get("record", {}),

@@ -27,6 +27,11 @@ class Live:
     networks: int | None = None
     unit: str = ""
 
+    @property
+    def searches(self) -> bool:
+        """Whether it is a trial of the search: neither a finalist, nor at full resolution."""
+        return self.planned is not None and self.planned.kind == "position"
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -42,7 +47,6 @@ class TrialShape:
     """What all trials of a run have in common."""
 
     places: Places
-    n_folds: int
     seed: int
 
 
@@ -101,7 +105,8 @@ def _job(
         trial_number=planned.number,
         params=planned.record,
         table=str(shape.places.table),
-        folds=tuple(range(shape.n_folds)),
+        folds=tuple(range(planned.folds)),
+        begun=planned.begun,
         seed=shape.seed,
         predictions_path=str(study.predictions_path(planned.position, full=planned.full)),
         curves_path=str(curves) if observed else None,

@@ -95,8 +95,8 @@ def pruning_note(families: Mapping[Family, FamilyResult]) -> list[Note]:
     fitted = sum(result.folds_fitted for result in families.values())
     each = ", ".join(f"{name} {count}" for name, count in skipped.items())
     message = (
-        f"pruning skipped {total} of {total + fitted} fold fits, of trials that could not win "
-        f"({each}); pruning false fits them all"
+        f"pruning skipped {total} of {total + fitted} fold fits, of trials that were behind on "
+        f"their first folds ({each}); pruning false fits them all"
     )
     return [Note(level="info", code="pruning", message=message)]
 
@@ -105,11 +105,13 @@ def resolution_note(studies: Iterable[FamilyStudy]) -> list[Note]:
     """What the best trial of each family scored with coarse bins and with full ones."""
     said = []
     for study in studies:
-        coarse, full = study.searched_best, study.confirmation
+        coarse, full = study.searched_best, study.tried_full
         if coarse is not None and full is not None:
             kept = "full" if study.best is full else "coarse"
-            scores = f"R2 {coarse.mean_r2:.4f} coarse, {full.mean_r2:.4f} full"
-            said.append(f"{study.family} {scores}: {kept} kept")
+            folds = len(full.scores)
+            scores = f"R2 {coarse.mean_of(folds):.4f} coarse, {full.mean_r2:.4f} full"
+            part = f" on the first {folds} folds" if folds < study.n_folds else ""
+            said.append(f"{study.family} {scores}{part}: {kept} kept")
     if not said:
         return []
     message = (

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import optuna
 from tests_integration import Workspace
 
+from steps.step5_training.finalists import finalist_count
+
 # Seconds of search, so that a fault finds it at work.
 TREES = {
     "compare_models": False,
@@ -27,9 +29,10 @@ def states(workspace: Workspace) -> dict[str, list[str]]:
 
 
 def check_trials(found: Sequence[str], count: int) -> None:
-    """Every trial once, in a final state; one more confirms the best at full resolution."""
+    """Every trial once, in a final state; its finalists and the best at full resolution as well."""
     assert not {"RUNNING", "WAITING"} & set(found)
-    assert found.count("COMPLETE") + found.count("PRUNED") == count + 1
+    counted = found.count("COMPLETE") + found.count("PRUNED")
+    assert counted == count + finalist_count(count) + 1
 
 
 def check_same_end(workspace: Workspace, undisturbed: Workspace) -> None:

@@ -13,7 +13,12 @@ from agents.durations import words
 from agents.reports.training.lineage import Lineage
 from agents.secrets import MASK
 from steps.contract import Estimate, Scores
-from steps.contract.diagnostics import FamilyDiagnostics, PairComparison, TrainingDiagnostics
+from steps.contract.diagnostics import (
+    FamilyDiagnostics,
+    PairComparison,
+    TrainingDiagnostics,
+    TrialRow,
+)
 
 Tone = Literal["strong", "weak", "none", "leaked", "failed"]
 LEVEL_WORDS = {"critical": "critical", "warning": "warning", "info": "note"}
@@ -142,6 +147,14 @@ def trial_counts(family: FamilyDiagnostics) -> str:
         return ""
     rest = ", ".join(f"{counts[end]} {end}" for end in ("pruned", "failed") if counts[end])
     return f"{total} ({rest})" if rest else str(total)
+
+
+def shared_score(trial: TrialRow) -> float | None:
+    """What compares a trial with all others: its mean R2 over the folds that all were fitted on.
+
+    Diagnostics of earlier versions know of whole trials only.
+    """
+    return trial.ranked if trial.ranked is not None else trial.score
 
 
 def trials_by_state(family: FamilyDiagnostics) -> dict[str, int]:

@@ -138,9 +138,9 @@ def diagnose(
         attributions=seen.fit.attributions,
         network=seen.fit.network,
         residuals=_residuals(family, ground),
-        trials=trial_rows(study.finished),
+        trials=trial_rows(study.finished, study.ranking_folds),
         **_counts(result),
-        parameter_importance=parameter_importance(study.finished, study.space),
+        parameter_importance=parameter_importance(study.finished, study.space, study.ranking_folds),
         params=best.record if best else None,
         rounds=job.rounds if job else None,
         folds_pruned=result.folds_pruned,
@@ -232,8 +232,8 @@ def _residuals(family: Family, ground: Ground) -> tuple[Residuals, ...]:
 
 def _search_s(study: FamilyStudy) -> float:
     """Device time of its trials, those of earlier runs too where it was resumed."""
-    confirmation = study.confirmation
-    return sum(t.wall_s for t in study.finished) + (confirmation.wall_s if confirmation else 0.0)
+    full = study.tried_full
+    return sum(t.wall_s for t in study.finished) + (full.wall_s if full else 0.0)
 
 
 def _devices(study: FamilyStudy, outcome: FitDone | TrainFailed | None) -> tuple[str, ...]:

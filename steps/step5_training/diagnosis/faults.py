@@ -92,10 +92,10 @@ def _diverged(
     level, bound = passed
     message = f"{count} of {_trials(study)} diverged: their losses or scores were not finite"
     message += f" ({level} from {bound:g} %)"
-    if study.best is None:
+    if study.leading is None:
         message += "; none was left"
-    elif study.best.mean_r2 <= 0:
-        message += f"; the best that was left is of no use (R2 {study.best.mean_r2:.3f})"
+    elif study.leading.mean_r2 <= 0:
+        message += f"; the best that was left is of no use (R2 {study.leading.mean_r2:.3f})"
     elif level == "critical":
         level = "warning"
         message += "; a warning only, as the best that was left is of use"
@@ -117,7 +117,7 @@ def _out_of_memory(study: FamilyStudy, fit: FitDone | TrainFailed | None) -> lis
         message = f"memory ran out in the final fit: {fit.message}"
     else:
         count = count_kinds(study.finished)["oom"]
-        if study.best is not None or not count or count < MOST * len(study.finished):
+        if study.leading is not None or not count or count < MOST * len(study.finished):
             return []
         message = f"{count} of {_trials(study)} ran out of memory, one at a time too; none was left"
     return [Finding(level="critical", code="out_of_memory", message=message, **_OUT_OF_MEMORY)]

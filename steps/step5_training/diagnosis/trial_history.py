@@ -28,16 +28,19 @@ _STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
 }
 
 
-def trial_rows(trials: Sequence[Finished]) -> tuple[TrialRow, ...]:
-    """A row a trial, in order; of over 1,000 the best 200 and evenly spaced others."""
+def trial_rows(trials: Sequence[Finished], folds: int) -> tuple[TrialRow, ...]:
+    """A row a trial, in order; of over 1,000 the best 200 and evenly spaced others.
+
+    folds: how many of the first ones rank the trials.
+    """
     shown = trials
     if len(trials) > MOST_ROWS:
-        by_score = sorted(trials, key=lambda t: (-_score(t), t.position))
+        by_score = sorted(trials, key=lambda t: (-_rank(t, folds), t.position))
         best, others = by_score[:BEST_ROWS], sorted(by_score[BEST_ROWS:], key=lambda t: t.position)
         room = MOST_ROWS - BEST_ROWS
         spaced = [others[i * len(others) // room] for i in range(room)]
         shown = sorted([*best, *spaced], key=lambda t: t.position)
-    return tuple(_row(trial) for trial in shown)
+    return tuple(_row(trial, folds) for trial in shown)
 
 
 def thinned_note(trials: Mapping[str, int]) -> list[Note]:
@@ -53,29 +56,30 @@ def thinned_note(trials: Mapping[str, int]) -> list[Note]:
 
 
 def parameter_importance(
-    trials: Sequence[Finished], space: Mapping[str, BaseDistribution]
+    trials: Sequence[Finished], space: Mapping[str, BaseDistribution], folds: int
 ) -> dict[str, float]:
     """Shares by searched parameter, largest first, that sum to 1; empty for under ten trials.
 
     How much the distribution of the best trials (a tenth, but five at least) differs from that of
-    all complete ones (PED-ANOVA: Watanabe, Bansal, Hutter 2023). Empty too where there is none.
+    all that have the first `folds` folds (PED-ANOVA: Watanabe, Bansal, Hutter 2023). Empty too
+    where there is none.
     """
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    if len(complete) < FEWEST_TRIALS:
+    ranked = [trial for trial in trials if len(trial.scores) >= folds]
+    if len(ranked) < FEWEST_TRIALS:
         return {}
     # What people see in their storage stays as it is: the study is rebuilt in memory.
     study = optuna.create_study(
         direction="maximize", storage=optuna.storages.InMemoryStorage(), study_name="importance"
     )
     study.add_trials(
-        create_trial(params=trial.values, distributions=dict(space), value=trial.mean_r2)
-        for trial in complete
+        create_trial(params=trial.values, distributions=dict(space), value=trial.mean_of(folds))
+        for trial in ranked
     )
     # Half of what this step would take to start: it brings scikit-learn and pandas.
     from optuna.importance import PedAnovaImportanceEvaluator
 
     evaluator = PedAnovaImportanceEvaluator(
-        target_quantile=max(0.1, min(0.5, _BEST_FEW / len(complete)))
+        target_quantile=max(0.1, min(0.5, _BEST_FEW / len(ranked)))
     )
     with warnings.catch_warnings():
         # Where the quantiles select the same trials: the zeros below say it.
@@ -89,16 +93,17 @@ def parameter_importance(
     }
 
 
-def _score(trial: Finished) -> float:
-    return trial.mean_r2 if trial.state is TrialState.COMPLETE else float("-inf")
+def _rank(trial: Finished, folds: int) -> float:
+    return trial.mean_of(folds) if len(trial.scores) >= folds else float("-inf")
 
 
-def _row(trial: Finished) -> TrialRow:
+def _row(trial: Finished, folds: int) -> TrialRow:
     state = _STATES[trial.state]
     return TrialRow(
         position=trial.position,
         state=state,
         score=trial.mean_r2 if state == "complete" else None,
+        ranked=trial.mean_of(folds) if len(trial.scores) >= folds else None,
         folds=len(trial.scores),
         duration_s=trial.wall_s,
         params=trial.values,

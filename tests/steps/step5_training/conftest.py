@@ -98,7 +98,7 @@ class FakePool:
         jobs = work.jobs if isinstance(work, TrainBatch) else (work,)
         if isinstance(work, TrainBatch):
             self.batches.append(work)
-        seconds = sum(self.seconds[job.family] for job in jobs) * self.random.uniform(0.5, 1.5)
+        seconds = sum(map(self.lasts, jobs)) * self.random.uniform(0.5, 1.5)
         self.units[work.id] = (jobs, self.clock.now + seconds)
         self.started += jobs
         self.events += [JobStarted(job, free[0].name, 1) for job in jobs]
@@ -134,8 +134,14 @@ class FakePool:
             failed = TrainFailed(kind="cancelled", message=reason, id=job.id)
             self.events.append(JobEnded(job, failed, 0.1))
 
+    def lasts(self, job):
+        """Seconds of a job; the family's own are those of a trial on all folds, and of a fit."""
+        if isinstance(job, FinalFit):
+            return self.seconds[job.family]
+        return self.seconds[job.family] * (len(job.folds) - len(job.begun)) / FOLDS
+
     def finish(self, job):
-        seconds = self.seconds[job.family]
+        seconds = self.lasts(job)
         if isinstance(job, FinalFit):
             done = FitDone(
                 id=job.id,
@@ -159,11 +165,12 @@ class FakePool:
                 train_mse=1.0,
                 best_round=10 + k,
                 rounds_run=20,
-                duration_s=seconds / FOLDS,
+                duration_s=self.seconds[job.family] / FOLDS,
             )
-            for k in range(FOLDS)
+            for k in job.folds[len(job.begun) :]
         )
         folds = [FoldFitted(job, FoldDone(id=job.id, score=score)) for score in scores]
+        scores = (*job.begun, *scores)
         done = TrialDone(
             id=job.id, scores=scores, pruned=False, duration_s=seconds, device="cpu",
             peak_rss_mib=1.0,
@@ -201,11 +208,14 @@ def world(tmp_path, machine):
         families=FAMILIES,
         gpus=(),
         allowed=ALL_GPUS,
+        pruning=True,
         **pool_options,
     ):
         clock = Clock()
         machine[:] = gpus
-        settings = Settings(trials=trials, resume=run == "resumed", slots=slots)
+        settings = Settings(
+            trials=trials, k_folds=FOLDS, pruning=pruning, resume=run == "resumed", slots=slots
+        )
         place = Placement(settings, families, SIZE, allowed)
         pool = FakePool(clock, place.plan.devices, seed, **pool_options)
         studies = {}

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 from steps.step5_training import evaluate as evaluation
 from steps.step5_training import permutation
 from steps.step5_training.evaluate import evaluate
 from steps.step5_training.folds import draw_folds
-from steps.step5_training.judge import judge, judge_families
+from steps.step5_training.judge import count_hypotheses, judge, judge_families
 from steps.step5_training.judged_rows import dependent_rows, rows_to_judge
 from steps.step5_training.leaks import find_leaks
 from steps.step5_training.paired import compare_families
@@ -204,7 +205,7 @@ def judged_of(table, fits):
         for fold in splits.folds:
             out_of_fold[name][fold.val_rows] = fit(X, y, fold.train_rows, 1.0)[fold.val_rows]
         holdout[name] = fit(X, y, splits.search_rows, 1.0)
-    study = SimpleNamespace(finished=(), confirmation=None)
+    study = SimpleNamespace(finished=(), tried_full=None)
     studies = SimpleNamespace(
         by_family=dict.fromkeys(fits, study), predictions=lambda *_: (out_of_fold, holdout)
     )
@@ -245,3 +246,14 @@ def test_a_leak_is_found_after_training_without_importances():
     judged, _, _ = judged_of(table, {"lightgbm": ridge})
     assert judged.signal.verdict == "leaked"
     assert judged.signal.leaked_features == ("x1",)
+
+
+@pytest.mark.parametrize(("full", "trials"), [(None, 5), (TrialState.PRUNED, 6)])
+def test_every_trial_that_did_not_fail_is_a_hypothesis_and_full_resolution_is_one_too(full, trials):
+    states = [TrialState.COMPLETE] * 2 + [TrialState.PRUNED] * 3 + [TrialState.FAIL] * 4
+    finished = tuple(SimpleNamespace(state=state) for state in states)
+    # Full resolution that was stopped was compared with the best as well.
+    tried_full = full and SimpleNamespace(state=full)
+    study = SimpleNamespace(finished=finished, tried_full=tried_full, confirmation=None)
+    studies = SimpleNamespace(by_family={"xgboost": study})
+    assert count_hypotheses(studies, 5) == 5 * trials

@@ -72,6 +72,12 @@ def watched(pool, look):
 # --- stop after the current trial ------------------------------------------------------------
 
 
+def count_units(study):
+    """Jobs that have an outcome: of the search, of finalists, at full resolution."""
+    found = study._outcomes
+    return len(found.searched) + len(found.finals) + (found.confirmation is not None)
+
+
 @pytest.mark.parametrize("at", [0, 1, 7, 20, 45])
 def test_after_the_last_trial_nothing_starts_and_what_ran_is_kept(world, undisturbed, at):
     script = Script({at: Orders(last=LAST)})
@@ -82,7 +88,7 @@ def test_after_the_last_trial_nothing_starts_and_what_ran_is_kept(world, undistu
     assert comparison.stopped == LAST
     assert late == []
     assert pool.cancelled == []
-    told = sum(len(study.finished) for study in studies.values())
+    told = sum(count_units(study) for study in studies.values())
     trials = [job for job in pool.started if isinstance(job, TrainTrial)]
     assert told == len(trials)
     assert all(study.pending == 0 for study in studies.values())
@@ -92,8 +98,8 @@ def test_after_the_last_trial_nothing_starts_and_what_ran_is_kept(world, undistu
     assert values(studies) == undisturbed
     check_each_trial_counts_once(studies, 10)
     again = [job for job in pool.started if isinstance(job, TrainTrial)]
-    confirmations = 2
-    assert len(again) == 30 + confirmations - told
+    finalists, confirmations = 3 * 4, 2
+    assert len(again) == 30 + finalists + confirmations - told
 
 
 def test_a_final_fit_that_runs_is_finished_before_the_halt(world):
@@ -167,7 +173,9 @@ def test_the_next_batch_of_networks_has_the_size_that_is_ordered(world):
     )
     scheduler.run()
     sizes = [batch.n_concurrent for batch in pool.batches]
-    assert sizes == [12, 3, 5, 5]
+    assert sizes[0] == 12
+    assert sizes[1:] == sorted(sizes[1:])
+    assert set(sizes[1:]) == {3, 5}
 
 
 # --- GPUs off and on -------------------------------------------------------------------------
@@ -193,7 +201,7 @@ def test_gpus_off_moves_all_work_to_cpu_slots_and_loses_nothing(world, undisturb
 
 @pytest.mark.parametrize("name", ["1", "gpu-B"])
 def test_one_gpu_off_takes_no_more_work_while_the_other_is_not_disturbed(world, undisturbed, name):
-    script = Script({12: Orders(gpus=Gpus(off=(name,)))})
+    script = Script({8: Orders(gpus=Gpus(off=(name,)))})
     scheduler, studies, pool, *_ = world(families=FAMILIES, slots=3, gpus=GPUS, orders=script)
     placed = []
     watched(pool, lambda work, device: placed.append((script.now.gpus.off, device.uuid)))

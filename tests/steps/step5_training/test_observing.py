@@ -36,7 +36,10 @@ def test_every_trial_and_every_final_fit_is_asked_while_diagnostics_are_on(world
     comparison = scheduler.run()
     trials, fits = paths(pool)
     assert None not in trials
-    assert len(set(trials)) == len(trials)
+    # A finalist adds to the curves of its first folds.
+    begun = [job.curves_path for job in pool.started if getattr(job, "begun", ())]
+    assert len(begun) == 4
+    assert len(set(trials)) == len(trials) - len(begun)
     assert fits == [comparison.fits[family][0].observations_path]
     assert fits[0].endswith(f"fits/{family}/observations.json")
 

@@ -8,6 +8,7 @@ from gpu.protocol import TrainFailed
 from steps.contract import FamilyResult
 from steps.contract.diagnostics import FamilyDiagnostics, Finding
 from steps.policies import Policy
+from steps.step5_training.comparison import Orders
 from steps.step5_training.judged import Judged
 from steps.step5_training.results import family_results, stopped_results, with_health
 from steps.step5_training.settings import Settings
@@ -39,8 +40,29 @@ def test_families_come_in_their_own_order_and_those_left_out_say_why(ended):
 
 def test_a_model_whose_predictions_are_gone_cannot_be_scored_and_has_failed(ended):
     result = family_results(*ended(), XGBOOST)["xgboost"]
-    assert (result.status, result.trials_complete) == ("failed", 10)
+    assert (result.status, result.trials_complete) == ("failed", 4)
     assert "out-of-fold predictions are gone" in result.error
+
+
+@pytest.mark.parametrize(("pruning", "complete"), [(True, 4), (False, 10)])
+def test_trials_that_are_no_finalists_are_counted_as_stopped_with_the_folds_they_saved(
+    ended, pruning, complete
+):
+    result = family_results(*ended(pruning=pruning), XGBOOST)["xgboost"]
+    others = 10 - complete
+    assert (result.trials_complete, result.trials_pruned) == (complete, others)
+    # Of three folds, two rank the trials.
+    assert (result.folds_fitted, result.folds_pruned) == (3 * complete + 2 * others, others)
+
+
+def test_the_saved_folds_of_a_search_without_a_complete_trial_are_counted_too(ended):
+    polls = iter(range(1000))
+    studies, _ = ended(orders=lambda: Orders(stop="stop" if next(polls) > 20 else None))
+    stopped = stopped_results(studies, "stop", Policy())["xgboost"]
+    assert stopped.trials_complete == 0
+    assert 0 < stopped.trials_pruned < 10
+    assert stopped.folds_fitted == 2 * stopped.trials_pruned
+    assert stopped.folds_pruned == stopped.trials_pruned
 
 
 def test_a_family_whose_trials_all_failed_says_why(ended):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpu.protocol import FinalFit
 from steps.step5_training.comparison import Orders
+from steps.step5_training.finalists import finalist_count
 
 FAMILIES = ("xgboost", "lightgbm")
 
@@ -71,7 +72,10 @@ def test_a_stop_cancels_what_runs_and_keeps_what_is_done(world):
     assert all(len(study.finished) == 10 for study in studies.values())
     for family, before in done.items():
         now = {trial.position: trial for trial in studies[family].finished}
-        assert all(now[trial.position] == trial for trial in before)
+        # Finalists have gone on since; what they had is the beginning of what they have.
+        for trial in before:
+            assert now[trial.position].values == trial.values
+            assert now[trial.position].scores[: len(trial.scores)] == trial.scores
 
 
 def test_a_family_switched_off_stops_between_trials_and_the_others_go_on(world):
@@ -97,16 +101,19 @@ def test_the_time_budget_is_kept_with_the_final_fits_inside(world):
     assert comparison.out_of_time
     assert set(comparison.fits) == set(FAMILIES)
     assert 60 * 0.85 <= clock.now - 1000.0 <= 60 * 1.05
-    assert all(study.stopped == "time budget used up" for study in studies.values())
+    assert all(study.search_ended == "time budget used up" for study in studies.values())
+    for study in studies.values():
+        # What was searched has its finalists: none was cut off for the final fits.
+        assert len(study.complete) == finalist_count(len(study.finished))
 
 
 def test_progress_counts_every_trial_and_estimates_the_time_left(world):
     scheduler, _, _, _clock, seen = world()
     scheduler.run()
     families, left, _ = seen[-1]
-    assert {name: family.complete for name, family in families.items()} == {
-        "xgboost": 10,
-        "lightgbm": 10,
+    assert {name: (f.complete, f.pruned) for name, f in families.items()} == {
+        "xgboost": (4, 6),
+        "lightgbm": (4, 6),
     }
     assert left == 0
     middle = next(snapshot for snapshot in seen if snapshot[1] is not None)
@@ -134,8 +141,10 @@ def test_a_wait_for_another_runs_device_is_said(world):
 def test_networks_are_asked_leased_and_ended_as_batches_of_one_architecture(world):
     scheduler, studies, pool, *_ = world(families=("neural_net", *FAMILIES), trials=12)
     comparison = scheduler.run()
-    assert [len(batch.jobs) for batch in pool.batches] == [4, 4, 4]
-    for batch in pool.batches:
+    *search, finalists = pool.batches
+    assert [len(batch.jobs) for batch in search] == [4, 4, 4]
+    assert {(len(job.folds), len(job.begun)) for job in finalists.jobs} == {(3, 2)}
+    for batch in search:
         assert len({tuple(job.params["hidden_layers"]) for job in batch.jobs}) == 1
         assert len({job.params["batch_size"] for job in batch.jobs}) == 1
     assert len(studies["neural_net"].finished) == 12
@@ -145,7 +154,8 @@ def test_networks_are_asked_leased_and_ended_as_batches_of_one_architecture(worl
 def test_a_batch_is_divided_where_devices_would_idle(world):
     scheduler, _, pool, *_ = world(families=("neural_net",), trials=8, slots=2)
     scheduler.run()
-    assert [len(batch.jobs) for batch in pool.batches] == [2, 2, 2, 2]
+    # Two batches of the search and one of finalists.
+    assert [len(batch.jobs) for batch in pool.batches] == [2, 2, 2, 2, 2, 2]
 
 
 def test_the_networks_do_not_depend_on_slots_or_timing(world):
@@ -193,8 +203,8 @@ def test_tree_workers_and_networks_follow_the_orders(world):
     pool.try_start = try_start
     scheduler.run()
     assert max(most) == 1
-    # The last batch has two trials of three folds, which is fewer than the limit.
-    assert [batch.n_concurrent for batch in pool.batches] == [7, 7, 6]
+    # The last batch of the search has two trials of three folds, fewer than the limit.
+    assert [batch.n_concurrent for batch in pool.batches] == [7, 7, 6, 7]
     assert pool.persistent is False
 
 

@@ -9,10 +9,10 @@ from optuna.trial import TrialState
 from gpu.protocol import FoldScore, TrainFailed, TrialDone
 from steps.step5_training.families import SPECS
 from steps.step5_training.identity import BATCH, search_identity
+from steps.step5_training.outcomes import INTERRUPTIONS_ALLOWED
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import StudyStorageError, open_storage
 from steps.step5_training.studies import open_study
-from steps.step5_training.study import INTERRUPTIONS_ALLOWED
 
 SPEC = SPECS["lightgbm"]
 
@@ -37,7 +37,7 @@ def opened(storage, tmp_path, trials=10, run="r1", table="t", **options):
     )
 
 
-def outcome(planned, folds=3, pruned=False):
+def outcome(planned, pruned=False):
     """A made-up result that depends on the trial's parameters only."""
     r2 = 0.9 - abs(planned.values["feature_fraction"] - 0.7)
     scores = tuple(
@@ -50,7 +50,7 @@ def outcome(planned, folds=3, pruned=False):
             rounds_run=9,
             duration_s=0.1,
         )
-        for k in range(1 if pruned else folds)
+        for k in range(1 if pruned else planned.folds)
     )
     return TrialDone(
         id="x", scores=scores, pruned=pruned, duration_s=0.3, device="cpu", peak_rss_mib=1.0
@@ -271,7 +271,7 @@ def test_a_retry_of_a_run_goes_on_with_its_own_study(storage, tmp_path):
 
 
 def test_the_best_trial_is_complete_and_its_record_is_whole(storage, tmp_path):
-    study, _ = opened(storage, tmp_path)
+    study, _ = opened(storage, tmp_path, trials=4)
     batch = study.ask()
     study.tell(batch[0], outcome(batch[0], pruned=True), 0.1)
     study.tell(batch[1], TrainFailed(kind="oom", message="no memory"), 0.1)
@@ -284,12 +284,14 @@ def test_the_best_trial_is_complete_and_its_record_is_whole(storage, tmp_path):
     assert states[:2] == [TrialState.PRUNED, TrialState.FAIL]
 
 
-def test_only_the_best_trials_predictions_are_kept(storage, tmp_path):
+def test_only_the_finalists_predictions_are_kept(storage, tmp_path):
     study, _ = opened(storage, tmp_path)
-    for planned in study.ask():
-        tell(study, planned)
+    for _ in range(3):
+        for planned in study.ask():
+            tell(study, planned)
+    assert study.remaining == 0
     kept = sorted((tmp_path / "predictions" / study.name).glob("*.npy"))
-    assert kept == [study.predictions_path(study.best.position)]
+    assert kept == sorted(study.predictions_path(p.position) for p in study.ask())
 
 
 def test_a_family_that_always_fails_stops_early_with_the_reason(storage, tmp_path):
@@ -304,19 +306,25 @@ def test_a_family_that_always_fails_stops_early_with_the_reason(storage, tmp_pat
 
 def test_the_prune_rule_comes_from_whole_batches(storage, tmp_path):
     study, _ = opened(storage, tmp_path)
-    first = study.ask()
-    assert {planned.prune for planned in first} == {None}
-    for planned in first:
-        tell(study, planned)
+    for _ in range(2):
+        batch = study.ask()
+        # Five trials of two folds are the fewest that tell how far they vary.
+        assert {planned.prune for planned in batch} == {None}
+        for planned in batch:
+            tell(study, planned)
     rule = study.ask()[0].prune
-    assert rule.reference == tuple(score.r2 for score in study.best.scores)
+    assert rule.reference == tuple(score.r2 for score in study.leading.scores)
 
 
 def test_pruning_can_be_switched_off(storage, tmp_path):
     study, _ = opened(storage, tmp_path, pruning=False)
-    for planned in study.ask():
-        tell(study, planned)
-    assert study.ask()[0].prune is None
+    for _ in range(3):
+        for planned in study.ask():
+            assert (planned.prune, planned.folds) == (None, 5)
+            tell(study, planned)
+    assert len(study.complete) == 10
+    (full,) = study.ask()
+    assert (full.full, full.prune) == (True, None)
 
 
 @pytest.mark.parametrize("setting", ["postgres", "nonsense://x/y"])
@@ -364,11 +372,12 @@ def confirm(study, better):
 
 
 def searched(storage, tmp_path, **options):
+    """A study of 8 trials whose search and finalists are done."""
     study, _ = opened(storage, tmp_path, trials=8, **options)
-    for _ in range(2):
+    for _ in range(3):
         for planned in study.ask():
             tell(study, planned)
-    assert study.remaining == 0
+    assert study.ended
     return study
 
 
@@ -381,11 +390,26 @@ def test_the_best_trial_is_run_once_more_at_full_resolution_and_the_better_count
     planned = confirm(study, better)
     assert planned.record == {**coarse.record, "max_bin": 255}
     assert coarse.record["max_bin"] == 63
-    assert planned.prune is None
+    assert planned.prune.reference == tuple(score.r2 for score in coarse.scores)
     assert study.ask() == []
     assert (study.best.record["max_bin"] == 255) is better
     assert study.best.position == coarse.position
     assert len(study.finished) == 8
+
+
+def test_full_resolution_that_was_stopped_behind_leaves_the_coarse_record(storage, tmp_path):
+    study = searched(storage, tmp_path)
+    coarse = study.best
+    (planned,) = study.ask()
+    first = coarse.scores[0].model_copy(update={"r2": coarse.scores[0].r2 - 0.02})
+    stopped = outcome(planned).model_copy(update={"scores": (first,), "pruned": True})
+    study.tell(planned, stopped, 0.3)
+    assert study.ask() == []
+    assert (study.confirmation, study.best) == (None, coarse)
+    assert len(study.tried_full.scores) == 1
+    again, _ = opened(storage, tmp_path, trials=8, run="r2", resume=True)
+    assert again.ask() == []
+    assert again.best.record == coarse.record
 
 
 def test_a_search_at_full_resolution_confirms_nothing(storage, tmp_path):
@@ -426,12 +450,14 @@ def test_a_study_continued_to_more_trials_confirms_its_new_best(storage, tmp_pat
     more, _ = opened(storage, tmp_path, trials=12, run="r2", resume=True)
     first = more.ask()
     assert [planned.position for planned in first] == [8, 9, 10, 11]
-    for planned in first:
-        good = planned.position == 9
-        scores = tuple(
-            s.model_copy(update={"r2": 0.99 if good else 0.1}) for s in outcome(planned).scores
-        )
-        tell(more, planned, outcome(planned).model_copy(update={"scores": scores}))
-    (planned,) = more.ask()
+    while not first[0].full:
+        for planned in first:
+            good = planned.position == 9
+            scores = tuple(
+                s.model_copy(update={"r2": 0.99 if good else 0.1}) for s in outcome(planned).scores
+            )
+            tell(more, planned, outcome(planned).model_copy(update={"scores": scores}))
+        first = more.ask()
+    (planned,) = first
     assert planned.full
     assert planned.position == 9

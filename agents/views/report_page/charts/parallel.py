@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agents.reports.training.words import shared_score
 from agents.views.report_page.charts.figure import (
     Chart,
     Trace,
@@ -32,21 +33,22 @@ def parallel_chart(key: str, family: FamilyDiagnostics) -> Chart | None:
     nor every phone have, and take no theme.
     """
     trials = sorted(
-        (t for t in family.trials if t.state == "complete" and t.score is not None),
-        key=lambda t: t.score if t.score is not None else 0.0,
+        (t for t in family.trials if shared_score(t) is not None),
+        key=lambda t: shared_score(t) or 0.0,
     )
     axes = _axes(trials, family.parameter_importance)
     if len(trials) < 3 or not axes:
         return None
     kept = [trials[i] for i in thinned(len(trials), _LINES)]
-    axes = [*axes, _axis("R2", [t.score for t in trials], key=None)]
+    axes = [*axes, _axis("R2", [shared_score(t) for t in trials], key=None)]
     traces = [_uprights(axes)]
     for place, colour in enumerate(SEQUENCE):
         low, high = (round(len(kept) * end / len(SEQUENCE)) for end in (place, place + 1))
         band = kept[low:high]
         if band:
             traces.append(_lines(axes, band, colour, 1.2, "trials, stronger is better", place == 3))
-    best = kept[-1]
+    whole = [t for t in kept if t.score is not None]
+    best = max(whole, key=lambda t: t.score or 0.0) if whole else kept[-1]
     traces.append(_lines(axes, [best], VERMILLION, 3.0, f"best: trial {best.position}", True))
     few = f" {len(kept)} of {len(trials)} trials are drawn." if len(kept) < len(trials) else ""
     said = ", ".join(f"{a.name} {_value(best, a)}" for a in axes if a.key is not None)
@@ -151,7 +153,7 @@ def _text(value: Any) -> str:
 
 
 def _value(trial: TrialRow, axis: _Axis) -> str:
-    value = trial.score if axis.key is None else trial.params.get(axis.key)
+    value = shared_score(trial) if axis.key is None else trial.params.get(axis.key)
     return f"{value:.4g}" if isinstance(value, float) else _text(value).strip('"')
 
 
@@ -182,12 +184,12 @@ def _lines(
     said: list[str] = []
     for trial in trials:
         for place, axis in enumerate(axes):
-            value = trial.score if axis.key is None else trial.params.get(axis.key)
+            value = shared_score(trial) if axis.key is None else trial.params.get(axis.key)
             x.append(place)
             y.append(short(axis.places[_text(value)]))
             said.append(
                 f"trial {trial.position}: {plain(axis.name, 40)} = {plain(_value(trial, axis), 60)}"
-                f"<br>R2 {trial.score:.4g}"
+                f"<br>R2 {shared_score(trial):.4g}"
             )
         x.append(None)
         y.append(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from agents.reports.training.words import ordered, trials_by_state
+from agents.reports.training.words import ordered, shared_score, trials_by_state
 from agents.views.report_page.charts.figure import (
     Chart,
     Trace,
@@ -27,7 +27,7 @@ _DOTS = 800
 def history_chart(diagnostics: TrainingDiagnostics) -> Chart | None:
     """Score by trial, a colour a family, with the best so far as a line."""
     families = [(name, f) for name, f in ordered(diagnostics) if f.trials]
-    scores = [t.score for _, f in families for t in f.trials if t.score is not None]
+    scores = [s for _, f in families for s in map(shared_score, f.trials) if s is not None]
     if not scores:
         return None
     floor, top = _floor(scores), max(scores)
@@ -53,7 +53,7 @@ def history_chart(diagnostics: TrainingDiagnostics) -> Chart | None:
         {
             "xaxis": {"title": title("trial"), "showgrid": False, **_whole(families)},
             "yaxis": {
-                "title": title("mean R2 over folds"),
+                "title": title("mean R2 over the folds of all trials"),
                 "range": [floor - 0.05 * (top - floor or 1), top + 0.06 * (top - floor or 1)],
             },
         },
@@ -83,7 +83,8 @@ def _whole(families: Sequence[tuple[str, FamilyDiagnostics]]) -> dict[str, int]:
 
 
 def _history(name: str, family: FamilyDiagnostics, colour: str, floor: float) -> list[Trace]:
-    found = [(t.position, t.score) for t in family.trials if t.score is not None]
+    scored = [(t.position, shared_score(t)) for t in family.trials]
+    found = [(position, score) for position, score in scored if score is not None]
     if not found:
         return []
     best: list[tuple[int, float]] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpu.protocol import TrainFailed
+from gpu.protocol import FinalFit, TrainFailed
 from gpu.protocol.observations import (
     Curve,
     FitObservations,
@@ -117,17 +117,44 @@ def test_everything_that_is_known_of_a_healthy_family_is_there(trained):
     assert sum(found.residuals[0].errors.counts) == 12
     assert sum(found.residuals[1].errors.counts) == 48
     assert len(found.trials) == 10
+    # Two folds rank the trials; the four best went on to the third.
+    assert sorted((row.state, row.folds) for row in found.trials) == (
+        [("complete", 3)] * 4 + [("pruned", 2)] * 6
+    )
+    assert None not in {row.ranked for row in found.trials}
     assert sum(found.parameter_importance.values()) == pytest.approx(1.0)
     assert found.params["max_bin"] == 256
     assert found.rounds == 11
     assert list(found.seconds) == ["search", "fit", "observe"]
-    # Ten trials and the confirmation, of 1.5 to 4.5 seconds each.
-    assert found.seconds["search"] == pytest.approx(33.0)
+    # Ten trials of two folds, four third folds and a confirmation of three, of a second each.
+    assert found.seconds["search"] == pytest.approx(10 * 2 + 4 * 1 + 3)
     assert found.devices == ("cpu",)
     assert found.metrics["unused_feature_pct"] == 0.0
     assert found.metrics["early_stop_ratio"] == pytest.approx(11 / 20)
     assert found.metrics["diverged_trial_pct"] == 0.0
     assert found.metrics["train_r2"] < found.metrics["cv_r2"]
+
+
+def test_the_time_of_a_confirmation_that_was_stopped_counts_and_its_record_does_not(world):
+    scheduler, studies, pool, *_ = world(families=("xgboost",))
+    finish = pool.finish
+
+    def stop_full(job):
+        events = finish(job)
+        if isinstance(job, FinalFit) or job.params["max_bin"] != 256:
+            return events
+        ended = events[-1]
+        behind = ended.outcome.scores[0].model_copy(update={"r2": -1.0})
+        done = ended.outcome.model_copy(update={"scores": (behind,), "pruned": True})
+        return [type(ended)(job, done, 1.0)]
+
+    pool.finish = stop_full
+    fit = scheduler.run().fits["xgboost"]
+    study = studies["xgboost"]
+    assert (study.confirmation, len(study.tried_full.scores)) == (None, 1)
+    found = diagnose("xgboost", COMPLETE, study, fit, ground(), WELL)
+    assert found.seconds["search"] == pytest.approx(10 * 2 + 4 * 1 + 1)
+    assert found.params["max_bin"] == 64
 
 
 @pytest.mark.parametrize("collected", [True, False])

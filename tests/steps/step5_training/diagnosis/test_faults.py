@@ -7,7 +7,7 @@ import pytest
 from gpu.protocol import TrainFailed
 from steps.contract import FamilyResult
 from steps.policies.health import HighIsBad, MetricBounds
-from steps.step5_training.comparison import TIME_IS_UP, Comparison
+from steps.step5_training.comparison import TIME_IS_UP, Comparison, Orders
 from steps.step5_training.diagnosis.family import findings_as_notes
 from steps.step5_training.diagnosis.faults import absent_finding, find_faults
 from steps.step5_training.judged import Judged
@@ -55,15 +55,18 @@ def test_only_the_network_is_told_to_lower_its_own_learning_rate(world, family, 
         assert diverged.remedy
 
 
-def some_fail(world, outcome, count, r2=0.5):
-    """A study of ten trials of which the first `count` fail, and the others score r2."""
+def some_fail(world, outcome, count, r2=0.5, finalists=False):
+    """A study of ten trials of which the first `count` fail, and the others score r2.
+
+    finalists: the first finalists fail instead, when they go on to all folds.
+    """
     scheduler, studies, pool, *_ = world(families=("neural_net",))
     finish = pool.finish
 
     def partly(job):
         events = finish(job)
-        failed = getattr(job, "folds", None) and len(seen) < count
-        if failed:
+        due = getattr(job, "folds", None) and bool(job.begun) >= finalists
+        if due and len(seen) < count:
             seen.append(job.id)
             return [
                 type(event)(job, outcome.model_copy(update={"id": job.id}), event.wall_s)
@@ -83,6 +86,34 @@ def some_fail(world, outcome, count, r2=0.5):
     return study, comparison.fits["neural_net"][1]
 
 
+def test_trials_that_are_ranked_are_left_though_none_is_complete(world):
+    held = {}
+
+    def orders():
+        done = len(held["study"].finished) if held else 0
+        return Orders(stop="halt" if done >= 4 else None)
+
+    scheduler, studies, pool, *_ = world(families=("xgboost",), orders=orders)
+    held["study"] = studies["xgboost"]
+    finish, failed = pool.finish, []
+
+    def partly(job):
+        events = finish(job)
+        if len(failed) < 2:
+            failed.append(job.id)
+            outcome = DIVERGED.model_copy(update={"id": job.id})
+            return [type(events[-1])(job, outcome, events[-1].wall_s)]
+        return events
+
+    pool.finish = partly
+    scheduler.run()
+    study = studies["xgboost"]
+    assert study.best is None
+    (diverged, _) = findings(study, None)
+    assert (diverged.code, diverged.level) == ("diverged", "warning")
+    assert "none was left" not in diverged.message
+
+
 def test_most_trials_diverged_but_the_best_is_good_is_a_warning(world):
     notes = findings(*some_fail(world, DIVERGED, 6))
     assert codes(notes) == [("diverged", "warning"), ("trials_failed", "warning")]
@@ -99,6 +130,14 @@ def test_a_few_trials_that_diverged_are_a_warning_with_their_share_and_the_bound
     first, last = findings(*some_fail(world, DIVERGED, 3))
     assert (first.code, first.level, last.code) == ("diverged", "warning", "trials_failed")
     assert (first.metric, first.value, first.bound) == ("diverged_trial_pct", 30.0, 10.0)
+
+
+def test_finalists_that_diverged_are_trials_that_diverged(world):
+    study, fit = some_fail(world, DIVERGED, 3, finalists=True)
+    diverged, failed = findings(study, fit)
+    assert len(study.complete) == 4
+    assert (diverged.code, diverged.level, diverged.value) == ("diverged", "warning", 30.0)
+    assert failed.message.startswith("3 of 10 trials failed; the last: diverged")
 
 
 def test_trials_that_diverged_below_the_bound_are_failed_trials_and_no_more(world):

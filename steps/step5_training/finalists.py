@@ -1,0 +1,52 @@
+"""Which trials are worth all folds: successive halving over the folds of cross-validation.
+
+The search ranks its trials by their first folds; the best few then go on to the others (Jamieson
+and Talwalkar 2016, with folds as the resource). What it saves and what it may lose was measured on
+recorded searches (benchmarks/prune_rules.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+
+from steps.step5_training.identity import BATCH
+from steps.step5_training.settings import Settings
+from steps.step5_training.trials import Finished
+
+# Of the folds, so many rank the trials; of the trials, so many go on.
+RANKING_SHARE = 0.4
+FEWEST_RANKING_FOLDS = 2
+FINALIST_SHARE = 0.3
+
+
+def finalist_count(trials: int) -> int:
+    """How many of so many trials are fitted on all folds: a fifth, but a batch at least."""
+    return max(BATCH, math.ceil(FINALIST_SHARE * trials))
+
+
+def ranking_folds(settings: Settings) -> int:
+    """How many of the first folds rank the trials: all where pruning is switched off."""
+    folds = settings.k_folds
+    if not settings.pruning:
+        return folds
+    return min(folds, max(FEWEST_RANKING_FOLDS, math.ceil(RANKING_SHARE * folds)))
+
+
+def search_folds(settings: Settings) -> int:
+    """How many folds a trial of the search fits: all where every trial will be a finalist."""
+    if settings.trials <= finalist_count(settings.trials):
+        return settings.k_folds
+    return ranking_folds(settings)
+
+
+def finalists(
+    searched: Iterable[Finished], count: int, folds: int, *, out: Collection[int]
+) -> list[Finished]:
+    """The trials with the highest mean R2 over the first `folds` folds, best first.
+
+    out: positions that failed as finalists; the next best take their places.
+    """
+    ranked = [t for t in searched if len(t.scores) >= folds and t.position not in out]
+    ranked.sort(key=lambda t: (-t.mean_of(folds), t.position))
+    return ranked[:count]
