@@ -54,10 +54,15 @@ def _read_outcome(folder: Path, work: Work) -> Outcome:
         outcomes[family] = FamilyOutcome(
             best_cv_r2=max(value for value in complete if value is not None),
             holdout_r2=diagnostics["families"][family]["holdout"]["r2"]["value"],
-            trials_done=sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials),
+            trials_done=sum(
+                t.state in (TrialState.COMPLETE, TrialState.PRUNED) and "position" in t.user_attrs
+                for t in trials
+            ),
             # A finalist's scores begin with those that the search gave it.
             fold_fits=sum(
-                len(t.user_attrs.get("scores", ())) - t.user_attrs.get("begun", 0) for t in trials
+                len(t.user_attrs["scores"]) - t.user_attrs.get("begun", 0)
+                for t in trials
+                if "scores" in t.user_attrs
             ),
             draws=tuple(
                 trial.params

@@ -28,6 +28,15 @@ _COUNTS = """
   FROM (SELECT study_id, study_name FROM studies ORDER BY study_id DESC LIMIT ?) AS s
   LEFT JOIN trials AS t ON t.study_id = s.study_id
   GROUP BY s.study_id, t.state ORDER BY s.study_id DESC"""
+# A finalist is written twice: as a trial of the search that was stopped, and as its continuation.
+# The best trial is, too, where it was tried at full resolution.
+_KINDS = ("completes", "confirms")
+_CONTINUED = """
+  SELECT t.study_id, t.state, a.key, COUNT(t.trial_id) FROM trials AS t
+  JOIN trial_user_attributes AS a ON a.trial_id = t.trial_id
+  WHERE a.key IN ('completes', 'confirms') AND t.state NOT IN ('RUNNING', 'WAITING')
+  AND t.study_id IN (SELECT study_id FROM studies ORDER BY study_id DESC LIMIT ?)
+  GROUP BY t.study_id, t.state, a.key"""
 _BEST = """
   SELECT t.study_id, MAX(v.value) FROM trials AS t JOIN trial_values AS v ON v.trial_id = t.trial_id
   WHERE t.state = 'COMPLETE' AND v.objective = 0 AND v.value_type = 'FINITE'
@@ -113,12 +122,15 @@ def _read_sqlite(path: Path) -> tuple[StudyFacts, ...]:
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as db:
         counts = db.execute(_COUNTS, (MOST + 1,)).fetchall()
         best = dict(db.execute(_BEST, (MOST + 1,)).fetchall())
+        continued = db.execute(_CONTINUED, (MOST + 1,)).fetchall()
     by_study: dict[int, tuple[str, dict[str, int], list[str]]] = {}
     for study_id, name, state, trials, last in counts:
         _, states, lasts = by_study.setdefault(study_id, (name, {}, []))
         if state is not None:
             states[state] = trials
         lasts += [last] if last else []
+    for study_id, state, kind, trials in continued:
+        _count_once(by_study[study_id][1], kind, state, trials)
     return tuple(
         _facts(
             name,
@@ -147,12 +159,22 @@ def _replay(path: Path) -> tuple[StudyFacts, ...]:
         states: dict[str, int] = {}
         for trial in trials:
             states[trial.state.name] = states.get(trial.state.name, 0) + 1
+        for trial in trials:
+            kind = next((kind for kind in _KINDS if kind in trial.user_attrs), None)
+            if kind is not None and trial.state.is_finished():
+                _count_once(states, kind, trial.state.name, 1)
         values = [t.value for t in trials if t.state.name == "COMPLETE" and t.value is not None]
         times = [t.datetime_complete or t.datetime_start for t in trials]
         known = [time for time in times if time is not None]
         last_at = max(known).astimezone() if known else None
         found.append(_facts(study.study_name, states, max(values, default=None), last_at))
     return tuple(found)
+
+
+def _count_once(states: dict[str, int], kind: str, state: str, trials: int) -> None:
+    """Take records out of the counts that are no trials of their own (see _CONTINUED)."""
+    repeats = "PRUNED" if (kind, state) == ("completes", "COMPLETE") else state
+    states[repeats] = states.get(repeats, 0) - trials
 
 
 def _facts(

@@ -111,7 +111,7 @@ def progress_line(progress: Progress, done: int, trials: int) -> str:
 
 
 def best_family(progress: Progress) -> tuple[str, float] | None:
-    """The family that leads, with its mean R2 over folds; None before any trial is complete."""
+    """The family that leads, with its mean R2 over folds; None before any trial is ranked."""
     scored = [(f.best, name) for name, f in progress.families.items() if f.best is not None]
     if not scored:
         return None

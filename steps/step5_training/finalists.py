@@ -8,7 +8,7 @@ recorded searches (benchmarks/prune_rules.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from steps.step5_training.identity import BATCH
 from steps.step5_training.settings import Settings
@@ -18,35 +18,34 @@ from steps.step5_training.trials import Finished
 RANKING_SHARE = 0.4
 FEWEST_RANKING_FOLDS = 2
 FINALIST_SHARE = 0.3
+# Their predictions are kept meanwhile, which is disk.
+MOST_FINALISTS = 64
 
 
 def finalist_count(trials: int) -> int:
-    """How many of so many trials are fitted on all folds: a fifth, but a batch at least."""
-    return max(BATCH, math.ceil(FINALIST_SHARE * trials))
+    """How many of so many trials are fitted on all folds: three in ten, but a batch at least."""
+    return min(MOST_FINALISTS, max(BATCH, math.ceil(FINALIST_SHARE * trials)))
 
 
 def ranking_folds(settings: Settings) -> int:
-    """How many of the first folds rank the trials: all where pruning is switched off."""
+    """How many of the first folds rank the trials: all where pruning is switched off.
+
+    All, too, where the split is by time: there the first folds train on the oldest and fewest rows.
+    """
     folds = settings.k_folds
-    if not settings.pruning:
+    if not settings.pruning or settings.split == "time":
         return folds
     return min(folds, max(FEWEST_RANKING_FOLDS, math.ceil(RANKING_SHARE * folds)))
 
 
 def search_folds(settings: Settings) -> int:
     """How many folds a trial of the search fits: all where every trial will be a finalist."""
-    if settings.trials <= finalist_count(settings.trials):
+    if settings.trials <= BATCH:
         return settings.k_folds
     return ranking_folds(settings)
 
 
-def finalists(
-    searched: Iterable[Finished], count: int, folds: int, *, out: Collection[int]
-) -> list[Finished]:
-    """The trials with the highest mean R2 over the first `folds` folds, best first.
-
-    out: positions that failed as finalists; the next best take their places.
-    """
-    ranked = [t for t in searched if len(t.scores) >= folds and t.position not in out]
-    ranked.sort(key=lambda t: (-t.mean_of(folds), t.position))
-    return ranked[:count]
+def ranking(searched: Iterable[Finished], folds: int) -> list[Finished]:
+    """Trials that have the first `folds` folds, by their mean R2 over these, best first."""
+    ranked = [t for t in searched if len(t.scores) >= folds]
+    return sorted(ranked, key=lambda t: (-t.mean_of(folds), t.position))

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from steps.step5_training.finalists import finalist_count, finalists
+from steps.step5_training.finalists import finalist_count, ranking
 from steps.step5_training.trials import KINDS, Finished, read_trial
 
 INTERRUPTIONS_ALLOWED = 3
@@ -27,6 +27,8 @@ class Outcomes:
     finals: dict[int, Finished] = field(default_factory=dict)
     confirmation: Finished | None = None
     died: Counter[tuple[str, int]] = field(default_factory=Counter)
+    # By number of trials and folds, until another trial is ranked.
+    _ranking: tuple[tuple[int, int], list[Finished]] | None = None
 
     def settle(self, finished: Finished, kind: str) -> None:
         """Take in what became of a trial of that kind (see KINDS)."""
@@ -39,6 +41,13 @@ class Outcomes:
                 self.finals[position] = replace(finished, wall_s=earlier + finished.wall_s)
             case _:
                 self.searched[position] = finished
+                self._ranking = None
+
+    def forget(self, position: int) -> None:
+        """The trial at this position is to be fitted once more."""
+        if self.finals.pop(position, None) is None:
+            self.searched.pop(position)
+            self._ranking = None
 
     def finished(self, trials: int) -> tuple[Finished, ...]:
         """The first so many positions, as far as they are in a final state, in order."""
@@ -50,10 +59,13 @@ class Outcomes:
 
         of: how many trials are searched in the end; None if the search ended now.
         """
-        ranked = [t for t in self.searched.values() if t.position < trials]
+        searched = [t for t in self.searched.values() if t.position < trials]
+        if self._ranking is None or self._ranking[0] != (trials, folds):
+            self._ranking = (trials, folds), ranking(searched, folds)
         failed = {i for i, t in self.finals.items() if t.state is TrialState.FAIL}
-        count = finalist_count(len(ranked) if of is None else of)
-        return finalists(ranked, count, folds, out=failed)
+        count = finalist_count(len(searched) if of is None else of)
+        # The next best take the places of those that failed.
+        return [t for t in self._ranking[1] if t.position not in failed][:count]
 
     def fatal(self, kind: str, position: int | None = None) -> bool:
         """Whether runs died too often with trials of this kind (at this position) under way."""
@@ -99,7 +111,7 @@ class Outcomes:
                 continue
             times = self.died["position", position]
             if times > INTERRUPTIONS_ALLOWED:
-                self.searched[position] = read_trial(trial, f"interrupted {times} times")
+                self.settle(read_trial(trial, f"interrupted {times} times"), "position")
             else:
                 again.append((position, dict(trial.params)))
         return again

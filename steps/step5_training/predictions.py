@@ -31,6 +31,14 @@ class PredictionFiles:
         predictions: NDArray[np.float64] = np.load(path)
         return predictions
 
+    def usable(self, position: int) -> bool:
+        """Whether a trial's predictions can be read: a power cut may leave a file that is empty."""
+        try:
+            found = np.load(self.path(position), mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            return False
+        return bool(found.ndim == 1 and found.dtype == np.float64)
+
     def forget_others(self, pending: Iterable[int], best: int | None) -> None:
         """Delete the files of trials that are neither pending nor the best."""
         keep = {self.path(position) for position in pending}

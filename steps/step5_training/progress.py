@@ -8,7 +8,9 @@ from steps.step5_training.study import FamilyStudy
 
 def family_progress(study: FamilyStudy, running: tuple[TrialNow, ...]) -> FamilyProgress:
     """Where one study stands."""
-    states = [trial.state.name for trial in study.finished]
+    # What may still go on to all folds is in no final state.
+    in_question = study.in_question
+    states = [t.state.name for t in study.finished if t.position not in in_question]
     return FamilyProgress(
         trials=study.trials,
         complete=states.count("COMPLETE"),

@@ -79,7 +79,9 @@ def _counted(
     error = skipped or stopped
     if error is None and not isinstance(fit, FitDone):
         error = _why_no_model(study, fit)
-    pruned = [trial for trial in finished if trial.state.name == "PRUNED"]
+    # A finalist that was cut off was not left out because it was behind.
+    cut_off = study.in_question
+    pruned = [t for t in finished if t.state.name == "PRUNED" and t.position not in cut_off]
     status = "complete" if error is None else "failed"
     if skipped or stopped:
         status = "skipped" if skipped else "stopped"
@@ -90,7 +92,7 @@ def _counted(
             "trials_pruned": states["PRUNED"],
             "trials_failed": states["FAIL"],
             "folds_fitted": sum(len(trial.scores) for trial in finished),
-            "folds_pruned": sum(study.n_folds - len(trial.scores) for trial in pruned),
+            "folds_pruned": sum(study.n_folds - len(t.scores) for t in pruned),
             "best_trial": best.position if best else None,
             "params": best.record if best else None,
             "training_s": round(training_s, 2),

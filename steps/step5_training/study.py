@@ -137,6 +137,12 @@ class FamilyStudy:
         return len(self._due_finalists()), self.n_folds - self.ranking_folds
 
     @property
+    def in_question(self) -> set[int]:
+        """Positions that have their first folds and may still go on to the others."""
+        in_question = {t.position for t in self._finalists(of=self.trials)}
+        return in_question - {t.position for t in self.complete}
+
+    @property
     def folds_due(self) -> int:
         """Fold fits that are still to be done, running ones included; a confirmation aside."""
         finalists, folds = self.finalists_due
@@ -183,9 +189,7 @@ class FamilyStudy:
         written = self._records.write(planned.number, outcome, wall_s)
         self._pending.discard(planned.position)
         self._outcomes.settle(read_trial(written), planned.kind)
-        best = self.searched_best
-        in_question = self._finalists(of=self.trials) if self.remaining else self._due_finalists()
-        keep = {*self._pending, *(t.position for t in in_question)}
+        best, keep = self.searched_best, {*self._pending, *self.in_question}
         self.files.forget_others(keep, best.position if best else None)
         self._stop_if_nothing_works()
 
@@ -213,16 +217,17 @@ class FamilyStudy:
             self._outcomes.confirmation = None
         best = self.searched_best
         # That one only: the others' files are gone because they were not the best.
-        gone = best is not None and not self.predictions_path(best.position).exists()
-        if best is not None and gone and self._outcomes.finals.pop(best.position, None) is None:
-            self._outcomes.searched.pop(best.position)
-            self._again.append((best.position, best.values))
+        if best is not None and not self.files.usable(best.position):
+            self._outcomes.forget(best.position)
             self._lost.add(best.position)
+            if best.position not in self._outcomes.searched:
+                self._again.append((best.position, best.values))
         self._again.sort(key=lambda again: again[0])
 
     def _plan(self, position: int, values: dict[str, Any], rule: PruneRule | None) -> Planned:
         record = self._spec.complete(values, self._settings).model_dump(mode="json")
-        return self._create(Planned(-1, position, values, record, rule, self._search_folds))
+        folds = self.n_folds if position in self._lost else self._search_folds
+        return self._create(Planned(-1, position, values, record, rule, folds))
 
     def _create(self, plan: Planned) -> Planned:
         number = self._records.create(plan)
@@ -235,7 +240,9 @@ class FamilyStudy:
     def _due_finalists(self) -> list[Finished]:
         """As if the search ended now."""
         known = {t.position for t in self.complete} | self._outcomes.finals.keys()
-        return [t for t in self._finalists() if t.position not in known]
+        lost = [t for i, t in self._outcomes.searched.items() if i in self._lost - known]
+        due = {t.position: t for t in [*lost, *self._finalists()] if t.position not in known}
+        return list(due.values())
 
     def _ask_finalists(self) -> list[Planned]:
         """The finalists that are not complete, each with the folds that it has."""
@@ -246,9 +253,10 @@ class FamilyStudy:
                 break
             for position in fatal:
                 self._outcomes.give_up(position)
-        for trial in due:
+        # Networks of a batch end together, so what is cut off is no more than one batch.
+        for trial in due[:BATCH] if self.fused else due:
             # Of the predictions of its folds no copy is anywhere else: gone, they are made again.
-            kept = self.predictions_path(trial.position).exists()
+            kept = self.files.usable(trial.position)
             begun = trial.scores[: self.ranking_folds] if kept else ()
             plan = Planned(-1, trial.position, trial.values, trial.record, None, self.n_folds)
             planned.append(self._create(replace(plan, begun=begun, finalist=True)))
@@ -284,7 +292,8 @@ class FamilyStudy:
 
     def _stop_if_nothing_works(self) -> None:
         """Two whole batches without one success: the rest of the budget would fail as well."""
-        searched = self._outcomes.searched.values()
-        failures = [t.failure for t in searched if t.state is TrialState.FAIL]
-        if len(failures) == len(searched) >= 2 * BATCH:
-            self.stopped = f"the first {len(failures)} trials all failed; {failures[-1]}"
+        found = {"trials": self._outcomes.searched, "finalists": self._outcomes.finals}
+        for what, ended in found.items():
+            failures = [t.failure for t in ended.values() if t.state is TrialState.FAIL]
+            if len(failures) == len(ended) >= 2 * BATCH and self.best is None:
+                self.stopped = f"the first {len(failures)} {what} all failed; {failures[-1]}"

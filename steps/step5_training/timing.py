@@ -117,7 +117,7 @@ class Timing:
 
     def _mean_fold_s(self, family: Family) -> float:
         # A resumed study knows its durations from the trials before.
-        finished = self._studies[family].finished
+        finished = [trial for trial in self._studies[family].finished if trial.scores]
         walls = sum(trial.wall_s for trial in finished)
         folds = sum(len(trial.scores) for trial in finished)
         if folds and walls:

@@ -35,7 +35,7 @@ def trial_rows(trials: Sequence[Finished], folds: int) -> tuple[TrialRow, ...]:
     """
     shown = trials
     if len(trials) > MOST_ROWS:
-        by_score = sorted(trials, key=lambda t: (-_rank(t, folds), t.position))
+        by_score = sorted(trials, key=lambda t: (not _whole(t), -_rank(t, folds), t.position))
         best, others = by_score[:BEST_ROWS], sorted(by_score[BEST_ROWS:], key=lambda t: t.position)
         room = MOST_ROWS - BEST_ROWS
         spaced = [others[i * len(others) // room] for i in range(room)]
@@ -91,6 +91,10 @@ def parameter_importance(
     return {
         name: value / total for name, value in sorted(found.items(), key=lambda p: (-p[1], p[0]))
     }
+
+
+def _whole(trial: Finished) -> bool:
+    return trial.state is TrialState.COMPLETE
 
 
 def _rank(trial: Finished, folds: int) -> float:

@@ -345,12 +345,17 @@ def test_studies_are_told_with_their_counts_and_best(serve, site, kind):
     study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
     study.tell(study.ask(), state=optuna.trial.TrialState.PRUNED)
     study.ask()
+    for kind_of, value in (("completes", 0.5), ("confirms", 0.25)):
+        # A finalist on all folds, and the best at full resolution: no trials of their own.
+        trial = study.ask()
+        trial.set_user_attr(kind_of, 3)
+        study.tell(trial, value)
     served = serve()
     (file,) = served.ask("/api/studies").document["files"]
     (facts,) = file["studies"]
     last_at = datetime.fromisoformat(facts.pop("last_at"))
     assert abs(datetime.now(UTC) - last_at) < timedelta(minutes=5)
-    wanted = {"complete": 2, "pruned": 1, "failed": 1, "open": 1, "best": 0.75}
+    wanted = {"complete": 3, "pruned": 0, "failed": 1, "open": 1, "best": 0.75}
     assert facts == {"name": "t-lightgbm-0-r"} | wanted
     page = served.ask("/studies").text
     assert "0.7500" in page

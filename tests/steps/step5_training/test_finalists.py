@@ -12,6 +12,7 @@ from steps.step5_training.families import SPECS
 from steps.step5_training.finalists import finalist_count, ranking_folds, search_folds
 from steps.step5_training.identity import search_identity
 from steps.step5_training.outcomes import INTERRUPTIONS_ALLOWED
+from steps.step5_training.progress import family_progress
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import open_storage
 from steps.step5_training.studies import open_study
@@ -69,7 +70,7 @@ def done(planned):
 
 
 def tell(study, planned, outcome=None):
-    study.predictions_path(planned.position).write_bytes(b"predictions")
+    np.save(study.predictions_path(planned.position), np.zeros(3))
     study.tell(planned, outcome or done(planned), 1.0)
 
 
@@ -168,11 +169,14 @@ def test_a_killed_finalist_goes_on_where_its_first_folds_ended(open_one):
     assert len(resumed.complete) == 4
 
 
-def test_a_finalist_whose_predictions_are_gone_fits_all_folds_again(open_one):
+@pytest.mark.parametrize("left", [None, b"", b"half of one"])
+def test_a_finalist_whose_predictions_are_gone_fits_all_folds_again(open_one, left):
     study = open_one()
     search(study)
     leading = study.leading.position
     study.predictions_path(leading).unlink()
+    if left is not None:
+        study.predictions_path(leading).write_bytes(left)
     resumed = open_one()
     due = resumed.ask()
     assert {p.position: len(p.begun) for p in due}[leading] == 0
@@ -197,6 +201,56 @@ def test_the_place_of_a_finalist_that_fails_is_taken_by_the_next(open_one):
     assert len(study.complete) == 4
     (failed,) = [t for t in study.finished if t.state is TrialState.FAIL]
     assert (failed.position, failed.failure) == (finalists[0].position, "diverged: too far")
+
+
+def test_a_best_trial_that_fewer_trials_would_not_have_chosen_is_fitted_again(open_one):
+    """Its file is gone, since a later one was the best of all; it is the best of these few."""
+    study = open_one(trials=40)
+    for planned in search(study):
+        tell(study, planned)
+    complete = sorted(study.complete, key=lambda t: t.position)
+    few = complete[0].position + 1
+    assert few < study.best.position
+    fewer = open_one(trials=few)
+    (again,) = fewer.ask()[:1]
+    assert (again.position, again.folds, again.begun) == (few - 1, 5, ())
+    tell(fewer, again)
+    while due := fewer.ask():
+        for planned in due:
+            tell(fewer, planned)
+    assert fewer.best_predictions() is not None
+
+
+def test_finalists_that_all_fail_end_the_study_with_the_reason(open_one):
+    study = open_one()
+    due = search(study)
+    while due:
+        for planned in due:
+            study.tell(planned, TrainFailed(kind="oom", message="no memory"), 1.0)
+        due = study.ask()
+    assert study.stopped == "the first 8 finalists all failed; oom: no memory"
+    assert study.ended
+    assert study.best is None
+
+
+def test_folds_of_growing_windows_all_rank_the_trials():
+    settings = Settings(split="time", time_column="day")
+    assert ranking_folds(settings) == search_folds(settings) == N_FOLDS
+
+
+def test_a_long_search_has_no_more_finalists_than_its_disk_can_take():
+    assert finalist_count(10_000) == 64
+
+
+def test_a_trial_in_question_is_in_no_final_state(open_one):
+    study = open_one()
+    finalists = search(study)
+    told = family_progress(study, ())
+    assert (told.complete, told.pruned) == (0, 8)
+    for planned in finalists:
+        tell(study, planned)
+    told = family_progress(study, ())
+    assert (told.complete, told.pruned, told.finished) == (4, 8, 12)
 
 
 def test_a_finalist_that_runs_die_on_is_given_up_and_said(open_one):

@@ -47,7 +47,7 @@ def parallel_chart(key: str, family: FamilyDiagnostics) -> Chart | None:
         band = kept[low:high]
         if band:
             traces.append(_lines(axes, band, colour, 1.2, "trials, stronger is better", place == 3))
-    whole = [t for t in kept if t.score is not None]
+    whole = [t for t in trials if t.score is not None]
     best = max(whole, key=lambda t: t.score or 0.0) if whole else kept[-1]
     traces.append(_lines(axes, [best], VERMILLION, 3.0, f"best: trial {best.position}", True))
     few = f" {len(kept)} of {len(trials)} trials are drawn." if len(kept) < len(trials) else ""
