@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from gpu.protocol import FoldScore, TrainFailed, TrialDone
@@ -14,7 +15,6 @@ from steps.step5_training.identity import search_identity
 from steps.step5_training.outcomes import INTERRUPTIONS_ALLOWED
 from steps.step5_training.progress import family_progress
 from steps.step5_training.settings import Settings
-from steps.step5_training.storage import open_storage
 from steps.step5_training.studies import open_study
 
 SPEC = SPECS["lightgbm"]
@@ -22,9 +22,14 @@ N_FOLDS = 5
 
 
 @pytest.fixture
-def open_one(tmp_path):
+def storage():
+    """What storages on a disk keep is tested with the studies; here they would only be slow."""
+    return InMemoryStorage()
+
+
+@pytest.fixture
+def open_one(tmp_path, storage):
     """Opens a study of lightgbm; again with the same run, as a retry of its step does."""
-    storage = open_storage("sqlite", tmp_path / "studies")
 
     def opened(trials=12, run="r1", **options):
         settings = Settings(trials=trials, coarse_bins=False, **options)
@@ -288,13 +293,11 @@ def test_when_the_search_is_ended_its_finalists_still_go_on(open_one):
     assert study.best.position == finalists[0].position
 
 
-def test_the_storage_tells_the_parts_of_a_trial_apart(open_one, tmp_path):
+def test_the_storage_tells_the_parts_of_a_trial_apart(open_one, storage):
     study = open_one()
     for planned in search(study):
         tell(study, planned)
-    stored = optuna.load_study(
-        study_name=study.name, storage=f"sqlite:///{tmp_path}/studies/step5.db"
-    ).trials
+    stored = optuna.load_study(study_name=study.name, storage=storage).trials
     assert sum("position" in t.user_attrs for t in stored) == 12
     finals = [t for t in stored if "completes" in t.user_attrs]
     assert {(len(t.user_attrs["scores"]), t.user_attrs["begun"]) for t in finals} == {(5, 2)}
