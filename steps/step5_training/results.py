@@ -80,7 +80,7 @@ def _counted(
     if error is None and not isinstance(fit, FitDone):
         error = _why_no_model(study, fit)
     # A finalist that was cut off was not left out because it was behind.
-    cut_off = study.in_question
+    cut_off = study.cut_off
     pruned = [t for t in finished if t.state.name == "PRUNED" and t.position not in cut_off]
     status = "complete" if error is None else "failed"
     if skipped or stopped:

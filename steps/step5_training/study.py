@@ -111,11 +111,6 @@ class FamilyStudy:
         return None if found.state is TrialState.FAIL else found
 
     @property
-    def pending(self) -> int:
-        """Planned trials whose outcome is open."""
-        return len(self._pending)
-
-    @property
     def remaining(self) -> int:
         """Positions that the search has still to fit; 0 once it was ended."""
         if self.stopped is not None or self.search_ended is not None:
@@ -132,15 +127,20 @@ class FamilyStudy:
     @property
     def finalists_due(self) -> tuple[int, int]:
         """How many trials would go on to all folds if the search ended now, and on how many."""
-        if self.stopped is not None:
-            return 0, 0
-        return len(self._due_finalists()), self.n_folds - self.ranking_folds
+        due = [] if self.stopped is not None else self._due_finalists()
+        return len(due), self.n_folds - self.ranking_folds
 
     @property
     def in_question(self) -> set[int]:
         """Positions that have their first folds and may still go on to the others."""
         in_question = {t.position for t in self._finalists(of=self.trials)}
         return in_question - {t.position for t in self.complete}
+
+    @property
+    def cut_off(self) -> set[int]:
+        """Positions that should have gone on to all folds, were it not for a stop or the clock."""
+        due = {t.position for t in self._due_finalists()}
+        return due if self.search_ended is not None else self.in_question
 
     @property
     def folds_due(self) -> int:

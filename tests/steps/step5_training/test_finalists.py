@@ -290,6 +290,8 @@ def test_when_the_search_is_ended_its_finalists_still_go_on(open_one):
     for planned in finalists[1:]:
         study.postpone(planned)
     assert study.ended
+    # Those three should have gone on; the others were behind, which is no less true for the clock.
+    assert study.cut_off == {p.position for p in finalists[1:]}
     assert study.best.position == finalists[0].position
 
 

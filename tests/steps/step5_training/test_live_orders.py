@@ -39,7 +39,7 @@ def check_each_trial_counts_once(studies, trials):
     """Every position is final exactly once; what was cut off is marked so, and is no failure."""
     for study in studies.values():
         assert [trial.position for trial in study.finished] == list(range(trials))
-        assert study.pending == 0
+        assert not study._pending
         stored = study._study.get_trials(deepcopy=False)
         assert {t.state.name for t in stored} <= {"COMPLETE", "PRUNED", "FAIL"}
         done = [t for t in stored if not t.user_attrs.get("postponed")]
@@ -91,7 +91,7 @@ def test_after_the_last_trial_nothing_starts_and_what_ran_is_kept(world, undistu
     told = sum(count_units(study) for study in studies.values())
     trials = [job for job in pool.started if isinstance(job, TrainTrial)]
     assert told == len(trials)
-    assert all(study.pending == 0 for study in studies.values())
+    assert all(not study._pending for study in studies.values())
     # Resumed under the same run, as a retry is.
     scheduler, studies, pool, *_ = world(families=FAMILIES, run="halted")
     assert scheduler.run().stopped is None
@@ -298,7 +298,7 @@ def test_after_the_last_trial_gpus_may_still_be_switched_off(world):
     )
     assert scheduler.run().stopped == LAST
     assert pool.running == ()
-    assert all(study.pending == 0 for study in studies.values())
+    assert all(not study._pending for study in studies.values())
 
 
 # --- all of it at random ---------------------------------------------------------------------

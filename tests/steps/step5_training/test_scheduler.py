@@ -66,7 +66,7 @@ def test_a_stop_cancels_what_runs_and_keeps_what_is_done(world):
     assert pool.cancelled
     done = {family: study.finished for family, study in studies.items()}
     assert any(done.values())
-    assert all(study.pending == 0 for study in studies.values())
+    assert all(not study._pending for study in studies.values())
     scheduler, studies, *_ = world(run="resumed")
     scheduler.run()
     assert all(len(study.finished) == 10 for study in studies.values())
@@ -179,7 +179,7 @@ def test_a_stop_puts_all_trials_of_a_running_batch_back(world):
     scheduler, studies, pool, *_ = world(families=("neural_net",), orders=orders)
     scheduler.run()
     assert len(pool.cancelled) in (2, 4)
-    assert studies["neural_net"].pending == 0
+    assert not studies["neural_net"]._pending
     scheduler, studies, *_ = world(families=("neural_net",), run="resumed")
     scheduler.run()
     assert len(studies["neural_net"].finished) == 10
