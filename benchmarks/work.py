@@ -40,6 +40,7 @@ class FamilyOutcome(_Frozen):
 
     best_cv_r2: mean R2 over the folds of the best trial. holdout_r2: of that trial refitted on all
     search rows. trials_done: complete or pruned. draws: each trial's values, in order of position.
+    search_s, search_cpu_s: what a plain loop's trials took, without imports and refit; seconds.
     """
 
     best_cv_r2: float
@@ -47,13 +48,19 @@ class FamilyOutcome(_Frozen):
     trials_done: int
     fold_fits: int
     draws: tuple[dict[str, Any], ...]
+    search_s: float = 0.0
+    search_cpu_s: float = 0.0
 
 
 class PlainTask(_Frozen):
-    """A plain loop's orders. draws: trials to repeat, or None to draw them with its own sampler."""
+    """A plain loop's orders. draws: trials to repeat, or None to draw them with its own sampler.
+
+    fit_folds: so many of each trial's folds are fitted, the first ones.
+    """
 
     work: Work
     n_jobs: int
+    fit_folds: int
     draws: dict[Family, tuple[dict[str, Any], ...]] | None
 
 

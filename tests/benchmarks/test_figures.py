@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.figures import Run, markdown, score_table, summary_table
 from benchmarks.measure import Measured, run_measured
+from benchmarks.step5 import scaled
 from benchmarks.tables import BenchError, open_table, write_made_table
 from benchmarks.work import FamilyOutcome, Outcome
 
@@ -37,6 +38,12 @@ def test_a_ratio_is_taken_inside_its_repeat():
     assert "0.50 (0.50 to 0.50)" in first
     assert first.split("|")[2].strip() == "15.0"
     assert last.split("|")[8].strip() == "1.00"
+
+
+def test_costs_of_some_folds_are_scaled_to_all_but_not_imports_and_refit():
+    family = OUTCOME.families["xgboost"].model_copy(update={"search_s": 4.0, "search_cpu_s": 6.0})
+    whole = scaled(Measured(10.0, 20.0, 100.0, 1), Outcome(families={"xgboost": family}), 5.0)
+    assert whole == Measured(10.0 + 4 * 4.0, 20.0 + 4 * 6.0, 100.0, 1)
 
 
 def test_without_a_plain_run_there_are_no_ratios():
