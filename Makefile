@@ -10,11 +10,13 @@ BENCH  ?= --table made --rows 1500 --trials 3 --folds 3
 
 setup: $(VENV)/.installed
 
+# Compiled here: where PYTHONDONTWRITEBYTECODE is set, each process would do it anew.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	@[ -x $(BIN)/python ] && $(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m compileall -q agents steps gpu
 	@touch $@
 
 demo: setup

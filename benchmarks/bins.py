@@ -1,4 +1,6 @@
-"""How many bins a search needs: scores and seconds of the same trials at several resolutions.
+"""How fine a search must look: scores and seconds of the same trials at several resolutions.
+
+A resolution is a number of bins and, for catboost, how many categories it combines.
 
 `python -m benchmarks.bins --out FOLDER`; see docs/benchmarks.md.
 """
@@ -17,6 +19,7 @@ from benchmarks.figures import markdown
 from benchmarks.tree_tables import (
     NAMES,
     TREES,
+    Resolution,
     TreeTable,
     chosen,
     complete,
@@ -29,25 +32,28 @@ from gpu.worker.trainers import load_trainer
 from gpu.worker.trainers.base import Trainer
 
 # The first is full resolution, what the others are compared with.
-BINS: dict[Family, tuple[int, ...]] = {
-    "xgboost": (256, 128, 64),
-    "lightgbm": (255, 127, 63),
-    "catboost": (254, 127, 63),
+RESOLUTIONS: dict[Family, tuple[Resolution, ...]] = {
+    "xgboost": tuple({"max_bin": bins} for bins in (256, 128, 64)),
+    "lightgbm": tuple({"max_bin": bins} for bins in (255, 127, 63)),
+    "catboost": tuple(
+        {"border_count": bins, "max_ctr_complexity": combined}
+        for bins, combined in ((254, 4), (127, 4), (63, 4), (63, 1))
+    ),
 }
 ROUNDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The same trials at one number of bins.
+    """The same trials at one resolution.
 
     scores: R2, (n_trials, n_folds). cpu_s: of all fits. final: holdout R2 of the best trial
-    refitted with as many bins, for the median of its folds' rounds; final_full: with full bins.
+    refitted at this resolution, for the median of its folds' rounds; final_full: at full one.
     """
 
     table: str
     family: Family
-    bins: int
+    resolution: Resolution
     scores: tuple[tuple[float, ...], ...]
     cpu_s: float
     final: float
@@ -87,16 +93,16 @@ def main() -> None:
 
 
 def measure(table: TreeTable, family: Family, trials: int) -> list[Search]:
-    """One search for each number of bins."""
+    """One search for each resolution."""
     trainer = load_trainer(family, "cpu", 1)
     values = draw_trials(family, table, trials, rounds=ROUNDS, seed=1)
-    full = BINS[family][0]
+    full = RESOLUTIONS[family][0]
     searches = []
-    for bins in BINS[family]:
+    for resolution in RESOLUTIONS[family]:
         scores, rounds = [], []
         started = time.process_time()
         for drawn in values:
-            params = complete(family, drawn, rounds=ROUNDS, bins=bins)
+            params = complete(family, drawn, rounds=ROUNDS, resolution=resolution)
             fold_scores, fold_rounds = [], []
             for index in range(len(table.splits.folds)):
                 split = table.fold(index)
@@ -109,26 +115,32 @@ def measure(table: TreeTable, family: Family, trials: int) -> list[Search]:
         means = [statistics.fmean(folds) for folds in scores]
         best = means.index(max(means))
         same, finer = (
-            _final(trainer, table, family, values[best], bins=b, rounds=rounds[best])
-            for b in (bins, full)
+            _final(trainer, table, family, values[best], resolution=each, rounds=rounds[best])
+            for each in (resolution, full)
         )
-        searches.append(Search(table.name, family, bins, tuple(scores), cpu_s, same, finer))
+        searches.append(Search(table.name, family, resolution, tuple(scores), cpu_s, same, finer))
     return searches
 
 
 def _final(
-    trainer: Trainer, table: TreeTable, family: Family, values: dict, *, bins: int, rounds: int
+    trainer: Trainer,
+    table: TreeTable,
+    family: Family,
+    values: dict,
+    *,
+    resolution: Resolution,
+    rounds: int,
 ) -> float:
-    params = complete(family, values, rounds=ROUNDS, bins=bins)
+    params = complete(family, values, rounds=ROUNDS, resolution=resolution)
     fitted = trainer.fit(table.search(), params, seed=0, rounds=rounds)
     X, y = table.holdout()
     return r2_score(y, fitted.predict(X))
 
 
 def summary(searches: Sequence[Search]) -> str:
-    """A row for each table, family and number of bins; differences are to full resolution."""
+    """A row for each table, family and resolution; differences are to full resolution."""
     rows = []
-    full = {(s.table, s.family): s for s in searches if s.bins == BINS[s.family][0]}
+    full = {(s.table, s.family): s for s in searches if s.resolution == RESOLUTIONS[s.family][0]}
     for s in searches:
         fine = full[s.table, s.family]
         change = s.means[s.best] - fine.means[fine.best]
@@ -136,7 +148,7 @@ def summary(searches: Sequence[Search]) -> str:
             [
                 s.table,
                 s.family,
-                str(s.bins),
+                " x ".join(map(str, s.resolution.values())),
                 f"{s.cpu_s:.1f}",
                 f"{s.cpu_s / fine.cpu_s:.2f}",
                 f"{s.means[s.best]:.4f}",
@@ -146,8 +158,8 @@ def summary(searches: Sequence[Search]) -> str:
                 f"{s.final_full:.4f}",
             ]
         )
-    heads = ["table", "family", "bins", "CPU s", "of full", "best CV R2", "to full"]
-    heads += ["its winner at full bins", "holdout R2", "holdout R2, refit full"]
+    heads = ["table", "family", "resolution", "CPU s", "of full", "best CV R2", "to full"]
+    heads += ["its winner at full", "holdout R2", "holdout R2, refit full"]
     return markdown(heads, rows)
 
 

@@ -7,7 +7,8 @@
 The fake workers are the plain Python process of the fault tests: they load no library, so that
 what is measured is the pool. With --workers lightgbm, each job is a real trial of two rounds on
 200 rows.
-Exit status 1 if a job was lost or ended twice, or anything was left behind.
+Exit status 1 if a job was lost or ended twice, if anything was left behind, or if more was taken at
+the end than at the first look: over 8 MiB by the parent or by a worker, or over two open files.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ MIB = 1 << 20
 FIRST_LOOK = 1000
 BATCH = 3
 MEAN_KILL_EVERY_S = 0.15
+# What may grow between two looks: MiB of the parent, and of a worker; open files of the parent.
+MOST_MIB = 8.0
+MOST_FILES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,11 @@ class Level:
     open_files: int
     workers: int
     workers_mib: float
+
+    @property
+    def worker_mib(self) -> float:
+        """Of one worker."""
+        return self.workers_mib / max(1, self.workers)
 
 
 @dataclass(slots=True)
@@ -127,13 +136,13 @@ def run_jobs(count: int, workers: str, leases: LeaseQueue, folder: Path) -> int:
         rows.append(
             (name.replace("_", " ").replace("mib", "MiB"), ", ".join(dict.fromkeys(figures)))
         )
-    return _report(f"{count} jobs, {workers} workers", rows, tally, leases)
+    return _report(f"{count} jobs, {workers} workers", rows, tally, levels, leases)
 
 
 def run_kills(count: int, seed: int, leases: LeaseQueue, folder: Path) -> int:
     """Kill a random worker again and again, after a random time, while trials and batches run."""
     chance = random.Random(seed)
-    tally, killed, number, files = Tally(), 0, 0, _open_files()
+    tally, killed, number, levels = Tally(), 0, 0, [_level(0)]
     begun = next_kill = time.monotonic()
     with Pool(leases, threads=1, command=FAKE_COMMAND) as pool:
         while killed < count or pool.running:
@@ -153,8 +162,23 @@ def run_kills(count: int, seed: int, leases: LeaseQueue, folder: Path) -> int:
                 next_kill = time.monotonic() + chance.uniform(0.0, MEAN_KILL_EVERY_S * 2)
     wall_s = time.monotonic() - begun
     rows = [("workers killed", killed), *tally.rows(), ("seconds", f"{wall_s:.0f}")]
-    rows.append(("open files more than before", _open_files() - files))
-    return _report(f"{count} kills, fake workers", rows, tally, leases)
+    levels.append(_level(len(tally.kinds)))
+    more = levels[-1].open_files - levels[0].open_files
+    rows.append(("open files more than before", more))
+    return _report(f"{count} kills, fake workers", rows, tally, levels, leases)
+
+
+def grown(levels: Sequence[Level]) -> list[str]:
+    """What has grown beyond its bound from the first look to the last, in words."""
+    first, last = levels[0], levels[-1]
+    rises = (
+        ("parent MiB", last.parent_mib - first.parent_mib, MOST_MIB),
+        ("MiB a worker", last.worker_mib - first.worker_mib, MOST_MIB),
+        ("open files", last.open_files - first.open_files, MOST_FILES),
+    )
+    return [
+        f"{what}: {rise:.0f} more, {most:.0f} allowed" for what, rise, most in rises if rise > most
+    ]
 
 
 def _some_work(chance: random.Random, number: int, folder: Path) -> TrainTrial | TrainBatch:
@@ -208,15 +232,24 @@ def _open_files() -> int:
 
 
 def _report(
-    title: str, rows: Sequence[tuple[str, object]], tally: Tally, leases: LeaseQueue
+    title: str,
+    rows: Sequence[tuple[str, object]],
+    tally: Tally,
+    levels: Sequence[Level],
+    leases: LeaseQueue,
 ) -> int:
-    """Print the table; 0 if nothing was lost and nothing is left."""
+    """Print the table; 0 if nothing was lost, nothing is left and nothing has grown."""
     left = len(psutil.Process().children(recursive=True))
-    checks = [("leases out at the end", len(leases.held)), ("processes left", left)]
+    growth = grown(levels)
+    checks: list[tuple[str, object]] = [
+        ("leases out at the end", len(leases.held)),
+        ("processes left", left),
+    ]
+    checks += [("grown beyond its bound", words) for words in growth]
     print(title)
     for name, value in [*rows, *checks]:
         print(f"  {name:<30}{value}")
-    return int(bool(tally.lost or tally.twice or leases.held or left))
+    return int(bool(tally.lost or tally.twice or leases.held or left or growth))
 
 
 if __name__ == "__main__":

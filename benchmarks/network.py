@@ -194,10 +194,12 @@ def _write_task(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             "batch_size": options.batch,
             "epochs": options.epochs,
             "patience": options.epochs + 1,
+            "clip_norm": 0.0,
             "optimizer": options.optimizer,
             "batch_mode": "mini",
             "use_leaky_relu": True,
             "normalize_features": True,
+            "precision": "float32",
         }
         for i in range(options.trials)
     ]

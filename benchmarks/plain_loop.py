@@ -29,7 +29,6 @@ from steps.step5_training.folds import draw_folds
 from steps.step5_training.settings import read_settings
 from steps.tables import Table, read_table
 
-
 _MODULES: dict[Family, str] = {
     "neural_net": "benchmarks.plain_network",
     "xgboost": "xgboost",

@@ -107,6 +107,7 @@ def fit_catboost(
         bootstrap_type="Bayesian",
         bagging_temperature=params.bagging_temperature,
         border_count=params.border_count,
+        max_ctr_complexity=params.max_ctr_complexity,
         random_seed=seed,
         allow_writing_files=False,
         verbose=False,

@@ -32,7 +32,6 @@ from steps.step5_training.sampler import PastTrial, propose
 from steps.step5_training.settings import Settings
 
 ROUNDS = 300
-SEARCH_BINS = 63
 ORDERS = 20
 
 Scores = Sequence[Sequence[float]]
@@ -59,7 +58,7 @@ def record(table: TreeTable, family: Family, *, trials: int, seed: int) -> list[
     while len(scores) < trials:
         batch = propose(history, space, seed=seed, count=BATCH)
         for values in batch:
-            params = complete(family, values, rounds=ROUNDS, bins=SEARCH_BINS)
+            params = complete(family, values, rounds=ROUNDS, resolution=None)
             folds = []
             for index in range(len(table.splits.folds)):
                 split = table.fold(index)

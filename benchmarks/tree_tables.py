@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,8 @@ from steps.step5_training.settings import Settings
 from steps.tables import TableOptions, read_table
 
 TREES: tuple[Family, ...] = ("xgboost", "lightgbm", "catboost")
-# What a family calls the number of its bins.
-BINS_PARAM: dict[Family, str] = {
-    "xgboost": "max_bin",
-    "lightgbm": "max_bin",
-    "catboost": "border_count",
-}
+# What a family's resolution consists of, by the names of its parameters.
+Resolution = Mapping[str, int]
 # File in the data folder and target.
 REAL = {
     "protein": ("protein.csv.gz", "y"),
@@ -103,12 +99,12 @@ def draw_trials(
     return propose([], space, seed=seed, count=count)
 
 
-def complete(family: Family, values: dict[str, Any], *, rounds: int, bins: int | None) -> Params:
-    """The whole record of drawn values; bins None: as the search has them."""
+def complete(
+    family: Family, values: dict[str, Any], *, rounds: int, resolution: Resolution | None
+) -> Params:
+    """The whole record of drawn values; resolution None: as the search has it."""
     params = SPECS[family].complete(values, Settings(n_estimators=rounds))
-    if bins is None:
-        return params
-    return params.model_copy(update={BINS_PARAM[family]: bins})
+    return params.model_copy(update=dict(resolution or {}))
 
 
 def chosen(asked: Sequence[str]) -> tuple[str, ...]:

@@ -187,7 +187,9 @@ def compare(folder: Path, rows: int, trials: int, repeats: int, ways: list[str])
             Trial(
                 family=family,
                 number=number,
-                params=complete(family, values, rounds=ROUNDS, bins=None).model_dump(mode="json"),
+                params=complete(family, values, rounds=ROUNDS, resolution=None).model_dump(
+                    mode="json"
+                ),
             )
             for family in TREES
             for number, values in enumerate(

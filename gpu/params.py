@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Family = Literal["neural_net", "xgboost", "lightgbm", "catboost"]
 FAMILIES: tuple[Family, ...] = ("neural_net", "xgboost", "lightgbm", "catboost")
 
+Precision = Literal["float32", "bfloat16"]
+
 # What a checkpoint is stored as, which is also its suffix.
 CHECKPOINT_FORMATS: dict[Family, str] = {
     "neural_net": "pth",
@@ -44,7 +46,9 @@ class NeuralNetParams(_Params):
     hidden_layers: units of each hidden layer, first to last. weight_decay: coupled into the
     gradient for "adam", decoupled for "adamw". batch_mode "full" ignores batch_size; "auto" is
     "mini" unless the training rows fit in one batch. patience: epochs without a better validation
-    loss before training stops. normalize_features: standardise inside the fold.
+    loss before training stops. clip_norm: the gradient of all weights together is scaled down to
+    this norm where it is longer; 0: never. normalize_features: standardise inside the fold.
+    precision: what the operands of the large products of training are rounded to.
     """
 
     hidden_layers: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)]
@@ -54,10 +58,12 @@ class NeuralNetParams(_Params):
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Count
     patience: Count
+    clip_norm: NonNegative
     optimizer: Literal["adam", "adamw"]
     batch_mode: Literal["auto", "full", "mini"]
     use_leaky_relu: bool
     normalize_features: bool
+    precision: Precision
 
 
 class XGBoostParams(_Params):
@@ -97,6 +103,8 @@ class CatBoostParams(_Params):
     random_strength: NonNegative
     bagging_temperature: NonNegative
     border_count: Annotated[int, Field(ge=1, le=1024)]
+    # Categories that are combined at most; 4 is catboost's own default.
+    max_ctr_complexity: Annotated[int, Field(ge=1, le=16)]
     n_estimators: Count
     early_stopping_rounds: Count
 
@@ -119,10 +127,12 @@ SHELL_DEFAULTS: dict[Family, dict[str, Any]] = {
         "batch_size": 512,
         "epochs": 100,
         "patience": 15,
+        "clip_norm": 0.0,
         "optimizer": "adam",
         "batch_mode": "auto",
         "use_leaky_relu": True,
         "normalize_features": True,
+        "precision": "float32",
     },
     "xgboost": {
         "learning_rate": 0.1,
@@ -153,6 +163,7 @@ SHELL_DEFAULTS: dict[Family, dict[str, Any]] = {
         "random_strength": 1.0,
         "bagging_temperature": 1.0,
         "border_count": 254,
+        "max_ctr_complexity": 4,
         "n_estimators": 500,
         "early_stopping_rounds": 30,
     },

@@ -8,15 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gpu.params import FAMILIES, UnknownParameter
-from gpu.protocol import ShellTrain, TrainFailed, encode
-from gpu.worker.process import (
-    claim_stdout,
-    die_with_parent,
-    set_threads,
-    usable_cores,
-    visible_device,
-)
+from gpu.cores import usable_cores
+from gpu.params import FAMILIES
+from gpu.protocol import ShellTrain, encode
+from gpu.worker.process import claim_stdout, die_with_parent, set_threads, visible_device
 
 
 def main() -> int:
@@ -31,7 +26,7 @@ def main() -> int:
     parser.add_argument("--fold-idx", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--device", choices=["cpu", "cuda"], default=visible_device())
+    parser.add_argument("--device", choices=["cpu", "cuda", "rocm"], default=visible_device())
     parser.add_argument("--save-model", action="store_true")
     parser.add_argument("--model-output-dir", type=Path, default=Path())
     args = parser.parse_args()
@@ -41,13 +36,6 @@ def main() -> int:
         parser.error(f"--params is not JSON: {error}")
     if not isinstance(params, dict):
         parser.error(f"--params must be a JSON object, got {args.params}")
-    out = claim_stdout()
-    die_with_parent()
-    set_threads(args.threads)
-    from gpu.worker.jobs import run_shell_train
-    from gpu.worker.trainers import load_trainer
-    from gpu.worker.trainers.base import Diverged
-
     job = ShellTrain(
         command="train",
         X_train_path=args.data_path,
@@ -56,15 +44,22 @@ def main() -> int:
         fold_idx=args.fold_idx,
         seed=args.seed,
     )
+    out = claim_stdout()
+    die_with_parent()
+    set_threads(args.threads)
+    from gpu.worker.failures import failure
+    from gpu.worker.jobs import run_shell_train
+    from gpu.worker.trainers import load_trainer
+
     try:
         trainer = load_trainer(args.model_type, args.device, args.threads)
         save_to = args.model_output_dir if args.save_model else None
-        out.write(encode(run_shell_train(job, args.model_type, trainer, save_to)))
-    except (ValueError, UnknownParameter, Diverged, MemoryError, OSError) as error:
-        kind = {Diverged: "diverged", MemoryError: "oom"}.get(type(error), "bad_job")
-        out.write(encode(TrainFailed.model_validate({"kind": kind, "message": str(error)})))
-        return 1
-    return 0
+        answer = encode(run_shell_train(job, args.model_type, trainer, save_to))
+        status = 0
+    except Exception as error:  # noqa: BLE001  # whatever a library raises, one object says it
+        answer, status = encode(failure(job, error)), 1
+    out.write(answer)
+    return status
 
 
 if __name__ == "__main__":

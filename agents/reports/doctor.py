@@ -21,17 +21,18 @@ from agents.manifests import Manifest
 from agents.reports.libraries import Library, required_libraries
 from agents.workspace import Workspace, halt_reason
 from gpu.host import machine
+from gpu.host.crowding import describe_occupant, occupants
 from gpu.host.devices import (
+    FAMILIES,
     Detection,
     Device,
     SlotPlan,
-    describe_occupant,
     detect,
-    occupants,
+    devices_of,
     plan_slots,
 )
 from gpu.host.holders import HeldLease, held_leases
-from gpu.host.leases import machine_lock_dir
+from gpu.host.lock_files import machine_lock_dir, sharing_note, user_lock_dir
 from steps.policies import Policy, PolicyError
 
 _LOW_DISK_BYTES = 1_000_000_000
@@ -151,8 +152,12 @@ def examine(
         if d.free_bytes < _LOW_DISK_BYTES
     ]
     detection = find_devices(environ, policy.training.use_gpus)
-    states = _device_states(detection.devices, lock_dir or machine_lock_dir())
-    plan = plan_slots(list(detection.devices), slots=0, table_mib=0.0)
+    allowed = policy.training.families.model_dump()
+    families = [family for family in FAMILIES if allowed[family]]
+    plan = plan_slots(detection.devices, slots=0, table_mib=0.0, families=families)
+    states = _device_states(detection.devices, plan, lock_dir)
+    gpus = any(device.kind != "cpu" for device in detection.devices)
+    unshared = sharing_note() if gpus else None
     memory = _memory()
     warnings += [*_memory_warnings(memory), *_device_warnings(states, libraries)]
     return Examination(
@@ -164,7 +169,7 @@ def examine(
         system=platform.platform(),
         libraries=libraries,
         devices=states,
-        device_notes=detection.notes,
+        device_notes=(*detection.notes, *filter(None, [unshared])),
         cores=machine.usable_cores(),
         cores_reason=machine.why_cores(),
         plan=plan,
@@ -174,7 +179,7 @@ def examine(
         manifests=found,
         halt=halt,
         holder=holder,
-        placement=_placement(policy, plan),
+        placement=_placement(policy, plan, gpus=gpus),
     )
 
 
@@ -198,8 +203,14 @@ def _watcher_at_work(workspace: Workspace) -> tuple[Holder | None, str | None]:
     return None, None
 
 
-def _device_states(devices: Sequence[Device], lock_dir: Path) -> tuple[DeviceState, ...]:
-    leases = {lease.device: lease for lease in held_leases(lock_dir)}
+def _device_states(
+    found: Sequence[Device], plan: SlotPlan, lock_dir: Path | None
+) -> tuple[DeviceState, ...]:
+    """The devices that were found, and the CPU slots beside GPUs that a run would take."""
+    folders = [lock_dir] if lock_dir else [machine_lock_dir(), user_lock_dir()]
+    leases = {lease.device: lease for folder in folders for lease in held_leases(folder)}
+    beside = [device for device in plan.devices if device.kind == "cpu"]
+    devices = found if found[0].kind == "cpu" else [*found, *beside]
     return tuple(
         DeviceState(
             device,
@@ -246,22 +257,29 @@ def _device_warnings(states: Sequence[DeviceState], libraries: Sequence[Library]
     on_cuda = any(state.device.kind == "cuda" for state in states)
     if on_cuda and torch is not None and (torch.found or "").endswith("+cpu"):
         warnings.append(
-            f"library: torch {torch.found} is built for the CPU only; neural_net cannot train on a "
-            "GPU with it"
+            f"library: torch {torch.found} is built for the CPU only; neural_net trains on CPU "
+            "slots with it"
         )
     return warnings
 
 
-def _placement(policy: Policy, plan: SlotPlan) -> tuple[tuple[str, str], ...]:
-    """Where each family would train, and why."""
-    if plan.devices[0].kind == "cpu":
-        why = "no GPU is visible" if policy.training.use_gpus else "training.use_gpus is false"
-        where = f"{plan.reason} ({why})"
-    else:
-        names = ", ".join(f"{device.kind}:{device.index}" for device in plan.devices)
-        where = f"{names}; {plan.reason}"
+def _placement(policy: Policy, plan: SlotPlan, *, gpus: bool) -> tuple[tuple[str, str], ...]:
+    """Where each family would train, and why. gpus: whether there are some that may be used."""
+    on_cpu = "as it is installed, its library computes on the CPU only"
     rows = []
-    for family, allowed in policy.training.families.model_dump().items():
-        off = f"nowhere: training.families.{family} is false in the policy"
-        rows.append((family, where if allowed else off))
+    for family in FAMILIES:
+        devices = devices_of(family, plan.devices)
+        if not getattr(policy.training.families, family):
+            where = f"nowhere: training.families.{family} is false in the policy"
+        elif devices[0].kind != "cpu":
+            names = ", ".join(f"{device.kind}:{device.index}" for device in devices)
+            where = f"{names}; one trial a GPU, CPU threads beside each: {plan.threads}"
+        elif len(devices) < len(plan.devices):
+            where = f"CPU slots of one thread: {len(devices)} ({on_cpu})"
+        elif gpus:
+            where = f"{plan.reason} ({on_cpu})"
+        else:
+            why = "no GPU is visible" if policy.training.use_gpus else "training.use_gpus is false"
+            where = f"{plan.reason} ({why})"
+        rows.append((family, where))
     return tuple(rows)

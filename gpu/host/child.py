@@ -27,6 +27,8 @@ IMPORT_ROOT = Path(__file__).resolve().parents[2]
 WORKER_COMMAND = (sys.executable, "-m", "gpu.worker")
 PARENT_PID = "WATCHER_PARENT_PID"
 WORKER_MARK = "WATCHER_WORKER"
+DIES_WITHIN_S = 2.0
+UNDYING = f"its worker did not die within {DIES_WITHIN_S:g} s of SIGKILL; it may still hold memory"
 
 
 class OversizedLine(ValueError):
@@ -59,7 +61,7 @@ class Child:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = str(threads)
         arguments = ["--family", family, "--threads", str(threads)]
-        arguments += ["--device", "cpu" if device.kind == "cpu" else "cuda"]
+        arguments += ["--device", device.kind]
         if once:
             arguments.append("--once")
         self.process = subprocess.Popen(
@@ -88,6 +90,8 @@ class Child:
         for fd in (self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.set_blocking(fd, False)
         self.ended_fds: set[int] = set()
+        self.job_ids: tuple[str, ...] = ()
+        self._killed = False
         self._memory_kills: int | None = None
         self._outgoing = bytearray()
         self._line = bytearray()
@@ -139,9 +143,10 @@ class Child:
             while self._last_words_bytes - len(self._last_words[0]) >= STDERR_KEPT_BYTES:
                 self._last_words_bytes -= len(self._last_words.popleft())
 
-    def begin_job(self, memory_kills_before: int | None) -> None:
-        """What was said, and killed for want of memory, before is not about the job that begins."""
-        self._memory_kills = memory_kills_before
+    def begin_jobs(self, job_ids: Sequence[str]) -> None:
+        """What was said, and killed for want of memory, before is not about the jobs that begin."""
+        self.job_ids = tuple(job_ids)
+        self._memory_kills = memory_kills()
         self.read_stderr()
         self._last_words.clear()
         self._last_words_bytes = 0
@@ -155,18 +160,31 @@ class Child:
         """Whether the process has ended. It is not reaped, so its number is not given away yet."""
         return os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def kill(self) -> int:
-        """Kill the worker and everything it started; reap it and return its exit status."""
-        if self.process.returncode is not None:
-            # Reaped already: its number may be another process's by now.
-            return self.process.returncode
+    def kill(self) -> int | None:
+        """Kill the worker and everything it started; reap it and return its exit status.
+
+        None: it is still there after DIES_WITHIN_S, as is one that waits in the kernel for a driver
+        or a disk. Called again, this only looks whether it has gone since.
+        """
+        # Once reaped, its number may be another process's.
+        if self._killed or self.process.returncode is not None:
+            return self.process.poll()
+        self._killed = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         kill_marked(self._mark, self.process.pid)
-        return self.process.wait()
+        try:
+            return self.process.wait(DIES_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return None
 
-    def ending(self, status: int) -> tuple[str, bool]:
-        """How the process ended, in words with its last ones, and whether memory had run out."""
+    def ending(self, status: int | None) -> tuple[str, bool]:
+        """How the process ended, in words with its last ones, and whether memory had run out.
+
+        status: as `kill` gives it.
+        """
+        if status is None:
+            return UNDYING, False
         words = self.last_words()
         reason = died_of_memory(
             status, words, self._memory_kills, memory_kills(), available_memory_mib()
@@ -179,7 +197,7 @@ class Child:
         return f"{how}\n{words}" if words else how, reason is not None
 
     def close(self) -> None:
-        """Release the pipes and the process handle; the process must have ended."""
+        """Release the pipes and the process handle, after `kill`."""
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):

@@ -7,6 +7,7 @@ list of locks counts.
 from __future__ import annotations
 
 import fcntl
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,10 +48,12 @@ def held_leases(lock_dir: Path, locks: Path = LOCKS) -> tuple[HeldLease, ...]:
     listed = _flocks(locks)
     for path in sorted(lock_dir.glob("*.lock")):
         try:
-            inode = path.stat().st_ino
+            file = path.lstat()
         except OSError:
             continue
-        pid = next((pid for pid in listed.get(inode, []) if _has_open(pid, path)), None)
+        if not stat.S_ISREG(file.st_mode):
+            continue  # in a folder for all, others may put what must not be opened
+        pid = next((p for p in listed.get(file.st_ino, []) if _has_open(p, path)), None)
         if pid is not None or _is_locked(path):
             held.append(_describe(path.stem, pid))
     return tuple(held)

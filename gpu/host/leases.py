@@ -6,17 +6,16 @@ lease cannot exist. Two runs in two workspaces share one machine through the sam
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from gpu.host.devices import Device
+from gpu.host.lock_files import lock_dir_of, machine_lock_dir, release, take
+
+__all__ = ["Lease", "LeaseQueue", "machine_lock_dir"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +28,22 @@ class Lease:
 
 
 class LeaseQueue:
-    """Hands out each device to one holder at a time."""
+    """Hands out each device to one holder at a time.
 
-    def __init__(self, devices: Sequence[Device], lock_dir: Path | None = None) -> None:
-        self._folder = lock_dir or machine_lock_dir()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._locks: dict[str, filelock.BaseFileLock] = {}
+    lock_dir: where the lock files lie; None: where every run puts them. room: whether a free device
+    has room for work now; one without is not handed out.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        lock_dir: Path | None = None,
+        *,
+        room: Callable[[Device], bool] = lambda _: True,
+    ) -> None:
+        self._lock_dir = lock_dir
+        self._room = room
+        self._locks: dict[str, int] = {}
         self._leases: dict[str, Lease] = {}
         self._devices: tuple[Device, ...] = ()
         self.use(devices)
@@ -52,26 +61,29 @@ class LeaseQueue:
     def use(self, devices: Sequence[Device]) -> None:
         """Hand out these devices from now on; leases on others stay out until they come back."""
         self._devices = tuple(devices)
-        for device in devices:
-            if device.uuid not in self._locks:
-                path = self._folder / f"{device.uuid.replace('/', '_')}.lock"
-                self._locks[device.uuid] = filelock.FileLock(path)
 
-    def try_lease(self, holder: str, *, prefer: Sequence[str] = ()) -> Lease | None:
+    def try_lease(
+        self,
+        holder: str,
+        *,
+        prefer: Sequence[str] = (),
+        among: Collection[Device] | None = None,
+    ) -> Lease | None:
         """A lease on the first free device, or None: all are leased, here or by another process.
 
-        prefer: UUIDs of devices that are tried before the others, in this order.
+        prefer: UUIDs of devices that are tried before the others, in this order. among: the devices
+        that will do; None: all.
         """
         rank = {uuid: place for place, uuid in enumerate(prefer)}
-        for device in sorted(self._devices, key=lambda device: rank.get(device.uuid, len(rank))):
-            if device.uuid in self._leases:
+        fit = [device for device in self._devices if among is None or device in among]
+        for device in sorted(fit, key=lambda device: rank.get(device.uuid, len(rank))):
+            if device.uuid in self._leases or (lock := self._take(device)) is None:
                 continue
-            try:
-                self._locks[device.uuid].acquire(timeout=0)
-            except filelock.Timeout:
+            if not self._room(device):
+                release(lock)
                 continue
             lease = Lease(device, holder, time.monotonic())
-            self._leases[device.uuid] = lease
+            self._leases[device.uuid], self._locks[device.uuid] = lease, lock
             return lease
         return None
 
@@ -81,13 +93,10 @@ class LeaseQueue:
         for device in self._devices:
             if device.uuid in self._leases:
                 continue
-            lock = self._locks[device.uuid]
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
+            if (lock := self._take(device)) is None:
                 taken.append(device)
             else:
-                lock.release()
+                release(lock)
         return tuple(taken)
 
     def give_back(self, lease: Lease) -> None:
@@ -95,7 +104,7 @@ class LeaseQueue:
         if self._leases.get(lease.device.uuid) is not lease:
             raise ValueError(f"{lease.holder} does not hold {lease.device.name}")
         del self._leases[lease.device.uuid]
-        self._locks[lease.device.uuid].release()
+        release(self._locks.pop(lease.device.uuid))
 
     @contextmanager
     def lease(self, holder: str) -> Iterator[Lease | None]:
@@ -107,7 +116,6 @@ class LeaseQueue:
             if lease is not None:
                 self.give_back(lease)
 
-
-def machine_lock_dir() -> Path:
-    """One folder for this user on this machine; not in a workspace, which others do not see."""
-    return Path(tempfile.gettempdir()) / f"watcher-leases-{os.getuid()}"
+    def _take(self, device: Device) -> int | None:
+        folder = self._lock_dir or lock_dir_of(device)
+        return take(folder / f"{device.uuid.replace('/', '_')}.lock")

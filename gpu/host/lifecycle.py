@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpu.host.devices import Device
+from gpu.host.devices import Device, devices_of
 from gpu.host.instructions import GiveBack, Instruction, Report
 from gpu.host.leases import Lease
 from gpu.host.roster import Patience, Roster, Worker, WorkerState, serves
@@ -97,8 +97,8 @@ class Lifecycle:
             return []
         # A GPU is touched under its lease only; a process that waits takes no CPU from anyone.
         held = {unit.lease.device.uuid for unit in self._units.values()}
-        for device in self._devices:
-            if device.kind == "cpu" or device.uuid in held:
+        for device in devices_of(family, self._devices):
+            if device.kind == "cpu" or (device.uuid in held and not device.exclusive):
                 self._roster.spawn(family, device, once=False, now=now)
                 break
         return self._drain()
@@ -198,7 +198,8 @@ class Lifecycle:
     def _start(self, unit: Unit, now: float) -> None:
         """Give what is open to a worker: one at hand for the first attempt, else a new one."""
         device = unit.lease.device
-        once = unit.one_by_one or not self._persistent
+        # A worker that waits would hold an exclusive GPU against all others, leased or not.
+        once = unit.one_by_one or not self._persistent or device.exclusive
         first = unit.attempt == 1 and not once
         worker = self._roster.at_hand(unit.family, device) if first else None
         if worker is None:

@@ -1,8 +1,6 @@
 """Say what this machine lets us use: cores and memory, after affinity and control groups.
 
-A control group (a container, a systemd slice, a batch system) may allow less than the machine has;
-both versions are read, from the group of this process up to the root, and the tightest limit
-counts.
+Of the groups (see gpu.cores) the one whose memory is scarcest counts.
 """
 
 from __future__ import annotations
@@ -10,14 +8,27 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from gpu.cores import ROOT, cpu_quota, group_folders, usable_cores, words_of
+
+__all__ = [
+    "MIB",
+    "GroupLimits",
+    "address_limit_mib",
+    "available_memory_mib",
+    "died_of_memory",
+    "group_limits",
+    "memory_kills",
+    "memory_limit_mib",
+    "usable_cores",
+    "why_cores",
+]
+
 MIB = 1 << 20
-ROOT = Path("/")
 # Version 1 writes "no limit" as the largest multiple of a page; no machine has that much memory.
 _NO_LIMIT_BYTES = 1 << 60
 # With less than this left, a killed worker is most likely one that the system ended for memory.
@@ -46,25 +57,13 @@ class GroupLimits:
 
 def group_limits(root: Path = ROOT) -> GroupLimits:
     """Read /proc/self/cgroup and the files of the groups it names, below `root`."""
-    cores: float | None = None
     scarcest: tuple[float, float] | None = None
-    for folder in _group_folders(root, "cpu"):
-        quota = _quota(folder)
-        if quota is not None:
-            cores = quota if cores is None else min(cores, quota)
-    for folder in _group_folders(root, "memory"):
+    for folder in group_folders(root, "memory"):
         found = _memory(folder)
         if found is not None and (scarcest is None or _left(found) < _left(scarcest)):
             scarcest = found
     limit, used = scarcest or (None, None)
-    return GroupLimits(cores, limit, used)
-
-
-def usable_cores() -> int:
-    """Cores this process may keep busy: its affinity, cut by the quota of its control group."""
-    cores = len(os.sched_getaffinity(0))
-    quota = group_limits().cores
-    return max(1, min(cores, int(quota))) if quota is not None else cores
+    return GroupLimits(cpu_quota(root), limit, used)
 
 
 def why_cores() -> str:
@@ -73,7 +72,7 @@ def why_cores() -> str:
     there, allowed = os.cpu_count() or 1, len(os.sched_getaffinity(0))
     if allowed < there:
         reasons.append(f"affinity allows {allowed} of {there}")
-    quota = group_limits().cores
+    quota = cpu_quota()
     if quota is not None:
         reasons.append(f"the control group's quota is {quota:g}")
     return "; ".join(reasons) or "all of the machine"
@@ -104,7 +103,7 @@ def memory_kills(root: Path = ROOT) -> int | None:
 
     A worker that died while this number rose was most likely one of them. None: nobody counts.
     """
-    for folder in _group_folders(root, "memory"):
+    for folder in group_folders(root, "memory"):
         kills = _kills(folder)
         if kills is not None:
             return kills
@@ -121,7 +120,7 @@ def died_of_memory(
     """Why a dead worker is taken to have run out of memory; None: it died of something else.
 
     status: as Popen.returncode gives it. last_words: the end of its standard error. kills_before,
-    kills_now: memory_kills() when it was started and now. free_mib: memory available now.
+    kills_now: memory_kills() when its job began and now. free_mib: memory available now.
     """
     words = last_words.lower()
     if status == -signal.SIGKILL:
@@ -139,51 +138,6 @@ def died_of_memory(
         if sign in words:
             return f"it ended when memory ran out ({sign})"
     return None
-
-
-def _group_folders(root: Path, controller: str) -> Iterator[Path]:
-    """Folders of this process's groups for a controller, the innermost first, up to the mount.
-
-    Inside a container the path may name a group that only its host sees; what is visible counts.
-    """
-    mounts = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, names, path = (*line.split(":", 2), "", "")[:3]
-        if number == "0":
-            bases = [mounts, mounts / "unified"]
-        elif controller in names.split(","):
-            bases = [mounts / controller, mounts / names]
-        else:
-            continue
-        for base in dict.fromkeys(bases):
-            inner = base / path.strip("/")
-            for folder in [inner, *inner.parents]:
-                if folder.is_dir():
-                    yield folder
-                if folder == base:
-                    break
-
-
-def _quota(folder: Path) -> float | None:
-    """Cores by cpu.max (version 2) or cpu.cfs_quota_us (version 1)."""
-    words = _words(folder / "cpu.max")
-    if len(words) == 2 and words[0] != "max":
-        return _ratio(words[0], words[1])
-    quota, period = _words(folder / "cpu.cfs_quota_us"), _words(folder / "cpu.cfs_period_us")
-    if quota and period and not quota[0].startswith("-"):
-        return _ratio(quota[0], period[0])
-    return None
-
-
-def _ratio(quota: str, period: str) -> float | None:
-    try:
-        return float(quota) / float(period)
-    except (ValueError, ZeroDivisionError):
-        return None
 
 
 def _memory(folder: Path) -> tuple[float, float] | None:
@@ -213,21 +167,14 @@ def _kills(folder: Path) -> int | None:
 
 
 def _bytes(path: Path) -> int | None:
-    words = _words(path)
+    words = words_of(path)
     return int(words[0]) if words and words[0].isdigit() else None
 
 
 def _number_in(path: Path, name: str) -> int | None:
     """The number after `name` in a file of "name number" lines."""
-    words = _words(path)
+    words = words_of(path)
     for key, value in zip(words[::2], words[1::2], strict=False):
         if key == name and value.isdigit():
             return int(value)
     return None
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError):
-        return []

@@ -12,12 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from gpu.host.child import WORKER_COMMAND, Child, OversizedLine
-from gpu.host.devices import Device
+from gpu.host.child import UNDYING, WORKER_COMMAND, Child, OversizedLine
+from gpu.host.devices import Device, devices_of
 from gpu.host.instructions import GiveBack, Instruction, Kill, Report, Send, Spawn
 from gpu.host.leases import LeaseQueue
 from gpu.host.lifecycle import Lifecycle
-from gpu.host.machine import memory_kills
 from gpu.host.roster import Patience
 from gpu.host.units import (
     Event,
@@ -25,6 +24,7 @@ from gpu.host.units import (
     JobEnded,
     JobStarted,
     Work,
+    and_said,
     check_work,
     work_family,
     work_id,
@@ -32,7 +32,6 @@ from gpu.host.units import (
 )
 from gpu.params import Family
 from gpu.protocol import (
-    MAX_LINE_BYTES,
     Job,
     Ping,
     ProtocolError,
@@ -44,12 +43,11 @@ from gpu.protocol import (
 
 __all__ = ["Event", "FoldFitted", "JobEnded", "JobStarted", "Pool"]
 
-MEMORY_KILLS_AGE_S = 10.0
-
 
 class Pool:
     """Owns the worker processes and the leases of their work. Use it as a context manager.
 
+    threads: of a worker on a GPU; on a CPU slot it has one.
     limit: most units of work at once, one a device if None. keep_idle: most workers that
     wait for work, max(4, 2 x devices) if None; an idle worker holds no lease.
 
@@ -78,8 +76,8 @@ class Pool:
         )
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}
+        self._undying: list[Child] = []
         self._events: list[Event] = []
-        self._memory_kills = (self._clock(), memory_kills())
 
     @property
     def persistent(self) -> bool:
@@ -106,7 +104,7 @@ class Pool:
         return self._lifecycle.late_replies
 
     def try_start(self, work: Job | TrainBatch) -> bool:
-        """Start the work if a device is free; False, and nothing has happened, if none is.
+        """Start the work if a device for it is free; False, and nothing has happened, if none is.
 
         A batch holds one lease; its deadline is its own, those of its jobs do not count. Raises
         ValueError for work that cannot be sent, or an id that is running already.
@@ -114,8 +112,9 @@ class Pool:
         self._check(work)
         if self._limit is not None and len(self._lifecycle.units) >= self._limit:
             return False
-        prefer = self._lifecycle.preferred(work_family(work))
-        lease = self._leases.try_lease(work_id(work), prefer=prefer)
+        family = work_family(work)
+        prefer, among = self._lifecycle.preferred(family), devices_of(family, self._leases.devices)
+        lease = self._leases.try_lease(work_id(work), prefer=prefer, among=among)
         if lease is None:
             return False
         self._do(self._lifecycle.submitted(work, lease, self._clock()))
@@ -125,7 +124,7 @@ class Pool:
         """Start a worker ahead, without a lease; returns whether one was started.
 
         None is where one of the family is idle or starting, where workers are not persistent,
-        where the last one started ahead died of it, or where this pool has no GPU leased.
+        where the last one started ahead died of it, or where its GPUs are not leased by this pool.
         """
         instructions = self._lifecycle.foreseen(family, self._clock())
         self._do(instructions)
@@ -153,7 +152,7 @@ class Pool:
         self._do(self._lifecycle.retired(family, self._clock()))
 
     def use(self, devices: Sequence[Device], *, threads: int, reason: str) -> None:
-        """Train on these devices from now on, each new worker with so many threads.
+        """Train on these devices from now on, each new worker on a GPU with so many threads.
 
         What runs on a GPU that is none of them ends as "cancelled", for the reason, before this
         returns; what runs on a CPU slot is finished there.
@@ -167,6 +166,7 @@ class Pool:
         self._do(self._lifecycle.closed(self._clock()))
         while self._children:
             self._turn(self._clock() + 1.0)
+        self._reap()
         self._selector.close()
 
     def __enter__(self) -> Pool:
@@ -177,11 +177,6 @@ class Pool:
 
     def _check(self, work: Work) -> None:
         check_work(work)
-        size = len(encode(work))
-        if size > MAX_LINE_BYTES:
-            raise ProtocolError(
-                f"{work_id(work)} is {size} bytes as a line, the limit is {MAX_LINE_BYTES}"
-            )
         ids = {job.id for job in self.running}
         again = sorted(job.id for job in work_jobs(work) if job.id in ids)
         if again or any(unit.id == work_id(work) for unit in self._lifecycle.units):
@@ -201,6 +196,7 @@ class Pool:
                 self._serve(worker, child, fds)
         # After the replies: what has arrived in time counts, however late it is read.
         self._do(self._lifecycle.ticked(self._clock()))
+        self._reap()
 
     def _serve(self, worker: int, child: Child, fds: set[int]) -> None:
         if child.stdin_fd in fds:
@@ -232,6 +228,7 @@ class Pool:
 
     def _do(self, instructions: Iterable[Instruction]) -> None:
         pending = deque(instructions)
+        undying: set[str] = set()
         unstarted: dict[int, str] = {}
         while pending or unstarted:
             if not pending:
@@ -248,16 +245,17 @@ class Pool:
                     if worker not in unstarted:
                         self._send(worker, message)
                 case Kill(worker):
-                    self._drop(worker)
+                    undying |= self._drop(worker)
                 case GiveBack(lease):
                     self._leases.give_back(lease)
+                case Report(event) if event.job.id in undying:
+                    self._events.append(and_said(event, UNDYING))
                 case Report(event):
                     self._events.append(event)
 
     def _spawn(self, spawn: Spawn) -> None:
-        child = Child(
-            spawn.family, spawn.device, self._threads, once=spawn.once, command=self._command
-        )
+        threads = 1 if spawn.device.kind == "cpu" else self._threads
+        child = Child(spawn.family, spawn.device, threads, once=spawn.once, command=self._command)
         self._children[spawn.worker] = child
         for fd in (child.stdout_fd, child.stderr_fd, child.pidfd):
             self._selector.register(fd, selectors.EVENT_READ, spawn.worker)
@@ -265,16 +263,9 @@ class Pool:
     def _send(self, worker: int, message: Work | Ping | Shutdown) -> None:
         child = self._children[worker]
         if not isinstance(message, Ping | Shutdown):
-            child.begin_job(self._memory_kills_lately())
+            child.begin_jobs([job.id for job in work_jobs(message)])
         child.send(encode(message))
         self._watch(worker, child)
-
-    def _memory_kills_lately(self) -> int | None:
-        """memory_kills(), at most some seconds old: it reads some thirty files."""
-        now = self._clock()
-        if now - self._memory_kills[0] > MEMORY_KILLS_AGE_S:
-            self._memory_kills = (now, memory_kills())
-        return self._memory_kills[1]
 
     def _watch(self, worker: int, child: Child) -> None:
         """Ask for the events that can still come: none of a closed pipe, writing where it waits."""
@@ -287,11 +278,22 @@ class Pool:
         elif not child.unsent and child.stdin_fd in registered:
             self._selector.unregister(child.stdin_fd)
 
-    def _drop(self, worker: int) -> None:
-        """End the worker and let go of all that was held for it."""
+    def _drop(self, worker: int) -> set[str]:
+        """End the worker and let go of all that was held for it.
+
+        Returns the ids of its jobs if it does not die; its lease is free all the same.
+        """
         child = self._children.pop(worker)
         for fd in (child.stdin_fd, child.stdout_fd, child.stderr_fd, child.pidfd):
             with contextlib.suppress(KeyError):
                 self._selector.unregister(fd)
-        child.kill()
+        dead = child.kill() is not None
         child.close()
+        if dead:
+            return set()
+        self._undying.append(child)
+        return set(child.job_ids)
+
+    def _reap(self) -> None:
+        """Forget those that would not die and have gone since."""
+        self._undying = [child for child in self._undying if child.kill() is None]

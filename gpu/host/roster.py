@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gpu.host.devices import Device
+from gpu.host.devices import Device, devices_of
 from gpu.host.instructions import Instruction, Kill, Send, Spawn
 from gpu.host.units import Unit, Work
 from gpu.params import Family
@@ -229,8 +229,9 @@ class Roster:
 
 
 def serves(worker: Worker, devices: Sequence[Device]) -> bool:
-    """Whether the worker can train on one of the devices."""
-    return any(_place(worker.device) == _place(device) for device in devices)
+    """Whether the family of the worker trains, of these devices, on one that is its own."""
+    used = devices_of(worker.family, devices)
+    return any(_place(worker.device) == _place(device) for device in used)
 
 
 def _place(device: Device) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu.host.leases import Lease
 from gpu.params import Family
 from gpu.protocol import (
+    MAX_LINE_BYTES,
     FinalFit,
     FitDone,
     FoldDone,
@@ -15,10 +16,12 @@ from gpu.protocol import (
     Outcome,
     PredictDone,
     PredictRows,
+    ProtocolError,
     TrainBatch,
     TrainFailed,
     TrainTrial,
     TrialDone,
+    encode,
 )
 from gpu.protocol.seeds import SiftDone, SiftSeeds
 
@@ -71,7 +74,7 @@ class Unit:
 
     one_by_one: its jobs are given out one at a time, each in a process of its own.
     deaths: how each worker that had the work came to its end. short_of_memory: one ran out of it,
-    so that the next one trains half as many networks at once.
+    so that the next one trains half as many networks at once, and those of a single job one.
     """
 
     def __init__(self, work: Work, lease: Lease, now: float) -> None:
@@ -109,14 +112,11 @@ class Unit:
         self._given = frozenset(job.id for job in jobs)
         name = self.lease.device.name
         starts = [JobStarted(job, name, self.attempt) for job in jobs]
-        if self._batch is None or self.one_by_one:
+        if self._batch is None or (self.one_by_one and not self.short_of_memory):
             return jobs[0], starts
         trials = tuple(job for job in jobs if isinstance(job, TrainTrial))
-        at_once = self._batch.n_concurrent
-        if self.short_of_memory:
-            at_once = max(1, (at_once or sum(len(t.folds) - len(t.begun) for t in trials)) // 2)
-        rest = self._batch.model_copy(update={"jobs": trials, "n_concurrent": at_once})
-        return rest, starts
+        at_once = self._at_once(self._batch.n_concurrent, trials)
+        return self._batch.model_copy(update={"jobs": trials, "n_concurrent": at_once}), starts
 
     def end(self, job: Job, outcome: Outcome, now: float) -> JobEnded:
         """Close a job; a second outcome of one job is a KeyError."""
@@ -124,11 +124,18 @@ class Unit:
         wall_s, self._last_end = now - self._last_end, now
         return JobEnded(job, outcome, wall_s)
 
+    def _at_once(self, asked: int, trials: Sequence[TrainTrial]) -> int:
+        """Most networks in one computation: as asked; short of memory half as many, at last one."""
+        if not self.short_of_memory:
+            return asked
+        networks = sum(len(trial.folds) - len(trial.begun) for trial in trials)
+        return 1 if self.one_by_one else max(1, min(asked or networks, networks) // 2)
+
 
 def work_id(work: Work) -> str:
-    """The name of the work as a whole; that of its first job where a batch has none."""
+    """The name of the work as a whole; of a batch never that of one of its jobs."""
     if isinstance(work, TrainBatch):
-        return work.id or work.trials[0].id
+        return work.id or f"batch of {work.trials[0].id}"
     return work.id
 
 
@@ -143,9 +150,34 @@ def work_family(work: Work) -> Family:
 
 
 def check_work(work: Work) -> None:
-    """Raises ValueError for a batch that no pool can run: shell jobs, two families, an id twice."""
-    if not isinstance(work, TrainBatch):
-        return
+    """Raises ValueError for a batch that no pool can run: shell jobs, two families, an id twice.
+
+    And ProtocolError for work that is too long for a line.
+    """
+    if isinstance(work, TrainBatch):
+        _check_batch(work)
+    size = len(encode(work))
+    if size > MAX_LINE_BYTES:
+        raise ProtocolError(
+            f"{work_id(work)} is {size} bytes as a line, the limit is {MAX_LINE_BYTES}"
+        )
+
+
+def answers(outcome: Outcome, job: Job) -> bool:
+    """Whether the outcome is of the kind that the job asks for."""
+    return isinstance(outcome, TrainFailed | _ANSWERS[type(job)])
+
+
+def and_said(event: Event, more: str) -> Event:
+    """The event; where it is the failure of a job, with more in its message."""
+    match event:
+        case JobEnded(outcome=TrainFailed(message=message) as failed):
+            longer = failed.model_copy(update={"message": f"{message}; {more}"})
+            return replace(event, outcome=longer)
+    return event
+
+
+def _check_batch(work: TrainBatch) -> None:
     if not work.trials:
         raise ValueError("a pool takes batches of train_trial jobs, got train jobs")
     families = sorted({job.family for job in work.trials})
@@ -155,8 +187,5 @@ def check_work(work: Work) -> None:
     twice = sorted({job_id for job_id in ids if ids.count(job_id) > 1})
     if twice:
         raise ValueError(f"job ids of a batch must differ, got twice: {', '.join(twice)}")
-
-
-def answers(outcome: Outcome, job: Job) -> bool:
-    """Whether the outcome is of the kind that the job asks for."""
-    return isinstance(outcome, TrainFailed | _ANSWERS[type(job)])
+    if work.id in ids:
+        raise ValueError(f"a batch needs an id of its own, got that of its job {work.id}")

@@ -44,8 +44,9 @@ JOB_MIB: dict[Family, float] = {
 }
 # What the tree trainers keep of the folds; as gpu.worker.trainers.kept counts, in float32 rows.
 KEPT_MIB = 256.0
-# As gpu.worker.nn.plan has it; a test holds the two together.
+# As gpu.worker.nn.plan has them; a test holds them together.
 CPU_STACK_BYTES = 4 << 20
+GPU_STACK_UNITS = 65535
 # The same floats, freed and taken again in other sizes, do not fit their old places exactly.
 FRAGMENTATION = 1.1
 
@@ -115,13 +116,13 @@ def network_mib(params: NeuralNetParams, size: DataSize) -> float:
     Eight copies of the weights: values, scaled values, gradients, their sum with the decay, two
     moments of Adam, the best epoch, and one in passing. For each row of a batch: three floats a
     hidden unit (product, activation, slope), one more with dropout (mask), and the slopes of the
-    two layers that the backward pass is between. 64 batch statistics a unit, and three
-    predictions a validation row.
+    two layers that the backward pass is between, which bfloat16 copies. 64 batch statistics a unit,
+    and three predictions a validation row.
     """
     units = params.hidden_layers
     a_unit = 4 if params.dropout > 0 else 3
     between = max(sum(units[i : i + 2]) for i in range(max(1, len(units) - 1)))
-    a_row = a_unit * sum(units) + between
+    a_row = a_unit * sum(units) + between * (2 if params.precision == "bfloat16" else 1)
     floats = (
         8 * _weights(params, size)
         + a_row * _batch_rows(params, size)
@@ -156,7 +157,9 @@ def networks_expected(
     most_folds = size.n_folds if folds_at_once is None else min(folds_at_once, size.n_folds)
     members = alike * most_folds if on_gpu else alike
     most = limit or members
-    if not on_gpu:
+    if on_gpu:
+        most = min(most, max(1, GPU_STACK_UNITS // max(params.hidden_layers)))
+    else:
         most = min(most, stack_size(params, size))
     parts = -(-members // most)
     return -(-members // parts)
@@ -278,7 +281,7 @@ def _weights(params: NeuralNetParams, size: DataSize) -> int:
 def _shape(params: NeuralNetParams, size: DataSize) -> tuple[object, ...]:
     """What networks must share to train in one computation."""
     rows = _batch_rows(params, size)
-    return params.hidden_layers, params.use_leaky_relu, params.optimizer, rows
+    return params.hidden_layers, params.use_leaky_relu, params.optimizer, params.precision, rows
 
 
 def _batch_rows(params: NeuralNetParams, size: DataSize) -> int:

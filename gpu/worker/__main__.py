@@ -8,15 +8,10 @@ import sys
 
 from pydantic import BaseModel
 
+from gpu.cores import usable_cores
 from gpu.params import FAMILIES
 from gpu.protocol import Ready, encode
-from gpu.worker.process import (
-    claim_stdout,
-    die_with_parent,
-    set_threads,
-    usable_cores,
-    visible_device,
-)
+from gpu.worker.process import claim_stdout, die_with_parent, set_threads, visible_device
 
 
 def main() -> int:
@@ -25,7 +20,7 @@ def main() -> int:
     parser.add_argument("--family", choices=FAMILIES, default="neural_net")
     parser.add_argument("--once", action="store_true", help="one job, one reply, exit")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--device", choices=["cpu", "cuda"], default=visible_device())
+    parser.add_argument("--device", choices=["cpu", "cuda", "rocm"], default=visible_device())
     args = parser.parse_args()
     out = claim_stdout()
     die_with_parent()

@@ -42,11 +42,6 @@ def set_threads(threads: int) -> None:
         os.environ[name] = str(threads)
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
 def visible_device() -> str:
     """ "cuda" if a GPU was leased to this process by its environment, else "cpu"."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -25,7 +24,7 @@ from gpu.protocol import (
 )
 from gpu.protocol.seeds import SiftSeeds
 from gpu.worker.batch import run_batch
-from gpu.worker.failures import BadJob, failure_kind
+from gpu.worker.failures import BadJob, failure
 from gpu.worker.jobs import (
     run_final_fit,
     run_predict,
@@ -37,7 +36,6 @@ from gpu.worker.trainers.base import Trainer
 from gpu.worker.trainers.many import BatchTrainer
 
 Send = Callable[[BaseModel], None]
-MESSAGE_CHARS = 4000
 
 
 def serve(
@@ -86,7 +84,7 @@ def _answer(
     try:
         send(_run(command, send, family, trainer))
     except Exception as error:  # noqa: BLE001  # whatever a library raises, the worker serves on
-        send(_failure(command, error))
+        send(failure(command, error))
 
 
 def _answer_together(command: TrainBatch, send: Send, trainer: BatchTrainer) -> None:
@@ -98,7 +96,7 @@ def _answer_together(command: TrainBatch, send: Send, trainer: BatchTrainer) -> 
 
     def fail(job: ShellTrain | TrainTrial, error: Exception) -> None:
         answered(job)
-        send(_failure(job, error))
+        send(failure(job, error))
 
     def done(job: ShellTrain | TrainTrial, reply: BaseModel) -> None:
         answered(job)
@@ -108,7 +106,7 @@ def _answer_together(command: TrainBatch, send: Send, trainer: BatchTrainer) -> 
         run_batch(command, trainer, send, done, fail)
     except Exception as error:  # noqa: BLE001  # whatever a library raises, the worker serves on
         for job in unanswered.values():
-            send(_failure(job, error))
+            send(failure(job, error))
 
 
 def _run(
@@ -130,21 +128,3 @@ def _run(
             return run_predict(command, trainer)
         case SiftSeeds():
             return run_sift_seeds(command, trainer)
-
-
-def _failure(command: ShellTrain | Job, error: Exception) -> TrainFailed:
-    kind = failure_kind(error)
-    message = str(error) or type(error).__name__
-    if kind == "internal":
-        lines = traceback.format_exception(error, limit=-6)
-        message = f"{type(error).__name__}: {message}\n{''.join(lines)}"
-    message = message[:MESSAGE_CHARS]
-    if isinstance(command, ShellTrain):
-        return TrainFailed(
-            kind=kind,
-            message=message,
-            trial_number=command.trial_number,
-            fold_idx=command.fold_idx,
-        )
-    trial = command.trial_number if isinstance(command, TrainTrial | FinalFit) else None
-    return TrainFailed(kind=kind, message=message, id=command.id, trial_number=trial)

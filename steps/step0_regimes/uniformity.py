@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import
 
 from steps.forensics.documents import HypothesisTest
 from steps.forensics.wording import p_text
@@ -117,7 +117,8 @@ def _repeats(read: Draws, modulus: int) -> HypothesisTest | None:
     compared = blocks * block * (block - 1) / 2
     chance = _equal_pairs(read) / (n * (n - 1) / 2)
     expected = compared * chance
-    tail = min(stats.poisson.cdf(seen, expected), stats.poisson.sf(seen - 1, expected))
+    at_least = special.pdtrc(seen - 1, expected) if seen else 1.0
+    tail = min(special.pdtr(seen, expected), at_least)
     p = min(1.0, 2 * float(tail))
     return HypothesisTest(
         name="repeats",
@@ -158,8 +159,8 @@ def _of_chi2(
     """sides: what a small statistic says, and a large one. None without degrees of freedom."""
     if freedom == 0:
         return None
-    upper = float(stats.chi2.sf(statistic, freedom))
-    p = min(1.0, 2 * min(upper, float(stats.chi2.cdf(statistic, freedom))))
+    upper = float(special.chdtrc(freedom, statistic))
+    p = min(1.0, 2 * min(upper, float(special.chdtr(freedom, statistic))))
     side = f"; {sides[statistic > freedom]}" if p <= _WORTH_A_WORD else ""
     return HypothesisTest(
         name=name,

@@ -14,7 +14,8 @@ from typing import Literal, Self
 
 from gpu.host.allowed import allowed_of
 from gpu.host.child import WORKER_COMMAND
-from gpu.host.devices import Device, crowded, detect
+from gpu.host.crowding import crowded
+from gpu.host.devices import Device, detect
 from gpu.host.holders import held_leases
 from gpu.host.leases import LeaseQueue, machine_lock_dir
 from gpu.host.pool import Pool

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import
 
 from steps.forensics.mixture import Belief, Floats, Mixture
 from steps.step2_scorer.evidence import Evidence
@@ -113,4 +113,5 @@ def _p_of_gain(gained: Floats, streams: Sequence[Evidence]) -> float:
     mean, spread = float(np.mean(means)), float(np.std(means, ddof=1))
     if spread == 0:
         return 1.0 if mean <= 0 else 0.0
-    return float(stats.t.sf(mean / (spread / len(means) ** 0.5), len(means) - 1))
+    # The upper tail is the lower one of the negative.
+    return float(special.stdtr(len(means) - 1, -mean / (spread / len(means) ** 0.5)))

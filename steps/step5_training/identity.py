@@ -44,9 +44,11 @@ def search_identity(
 ) -> Identity:
     """The identity of a family's study. The fixed parameters are part of the search space."""
     fixed = settings.model_dump(
-        include={"epochs", "patience", "batch_mode", "optimizer", "normalize_features"}
+        include={"epochs", "patience", "clip_norm", "batch_mode", "optimizer"}
         | {
+            "normalize_features",
             "use_leaky_relu",
+            "nn_precision",
             "dropout",
             "n_estimators",
             "early_stopping_rounds",

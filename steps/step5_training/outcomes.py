@@ -10,9 +10,12 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from steps.step5_training.finalists import finalist_count, ranking
-from steps.step5_training.trials import KINDS, Finished, read_trial
+from steps.step5_training.trials import KINDS, Finished, Planned, read_trial
 
 INTERRUPTIONS_ALLOWED = 3
+# So often a run may die with a batch of networks under way before each is trained alone: a death
+# counts against all that were under way, and only one of them may be why.
+INTERRUPTIONS_TOGETHER = 2
 
 
 @dataclass(slots=True)
@@ -70,6 +73,10 @@ class Outcomes:
     def fatal(self, kind: str, position: int | None = None) -> bool:
         """Whether runs died too often with trials of this kind (at this position) under way."""
         return self._deaths(kind, position) > INTERRUPTIONS_ALLOWED
+
+    def suspect(self, planned: Planned) -> bool:
+        """Whether runs died with this trial under way so often that it should run alone."""
+        return self._deaths(planned.kind, planned.position) >= INTERRUPTIONS_TOGETHER
 
     def give_up(self, position: int) -> None:
         """Count a finalist as failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from gpu.host.allowed import allowed_of
-from gpu.host.devices import Device, SlotPlan, cpu_slots, crowded, detect, plan_slots
+from gpu.host.crowding import crowded, filled_by_others
+from gpu.host.devices import Device, SlotPlan, cpu_slots, detect, devices_of, plan_slots
 from gpu.host.holders import held_leases
-from gpu.host.leases import machine_lock_dir
 from gpu.host.lessons import MemoryLessons
+from gpu.host.lock_files import machine_lock_dir, sharing_note
 from gpu.host.machine import available_memory_mib, usable_cores
 from gpu.host.vram import (
     GPU_BASE_MIB,
@@ -37,6 +39,9 @@ from steps.tables import Table
 
 log = logging.getLogger(__name__)
 
+# A GPU that waits for work is looked at so often, in seconds: the driver takes its time to answer.
+LOOK_S = 10.0
+
 
 def size_of(table: Table, splits: Splits) -> DataSize:
     """The sizes that estimates of memory rest on."""
@@ -54,15 +59,23 @@ class Placement:
     """Where trials run. The devices are planned anew when people allow other GPUs.
 
     plan, budget: those in force. notes: why the work lies where it does, in the order of events.
+    clock: seconds that only grow.
     """
 
     def __init__(
-        self, settings: Settings, families: Sequence[Family], size: DataSize, gpus: Gpus
+        self,
+        settings: Settings,
+        families: Sequence[Family],
+        size: DataSize,
+        gpus: Gpus,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = settings.slots
         self._size = size
         self._largest = {family: _largest(family, settings, size) for family in families}
         self._gpus = gpus
+        self._clock = clock
+        self._looks: dict[str, tuple[float, str | None]] = {}
         self.notes: list[str] = []
         self.plan = SlotPlan((), 1, "")
         self._begin(*self._usable(gpus))
@@ -81,10 +94,24 @@ class Placement:
             return False
         if not usable:
             # What is cut off gives its memory back before it is counted for CPU slots.
-            use(SlotPlan((), self.plan.threads, "no GPU is allowed any more"))
+            slots = tuple(device for device in self.plan.devices if device.kind == "cpu")
+            use(SlotPlan(slots, self.plan.threads, "no GPU is allowed any more"))
         self._begin(usable, notes, "other GPUs were allowed while the search was on: ")
         use(self.plan)
         return True
+
+    def has_room(self, device: Device) -> bool:
+        """Whether a free device has room for a job; a GPU that others have filled is waited for."""
+        if device.kind == "cpu":
+            return True
+        now = self._clock()
+        looked_at, full = self._looks.get(device.uuid, (float("-inf"), None))
+        if now - looked_at >= LOOK_S:
+            before, full = full, filled_by_others(device, self._least_mib(device))
+            self._looks[device.uuid] = now, full
+            if full is not None and before is None:
+                self.say(f"{full}; it is waited for")
+        return full is None
 
     def say(self, note: str) -> None:
         """Tell the log and the result."""
@@ -93,21 +120,19 @@ class Placement:
 
     def _begin(self, usable: Sequence[Device], notes: Sequence[str], why: str = "") -> None:
         self.plan = self._plan(usable)
-        self.budget = NetworkBudget(self.plan.devices, self._size)
+        self.budget = NetworkBudget(devices_of("neural_net", self.plan.devices), self._size)
         self.say(f"{why}{self.plan.reason}{_named(self.plan.devices)}")
         for note in notes:
             if note not in self.notes:
                 self.say(note)
 
     def _plan(self, usable: Sequence[Device]) -> SlotPlan:
-        each = [worker_mib(family, params, self._size) for family, params in self._largest.items()]
-        # Workers of the other families wait with what they keep while one of them is at work.
-        others = sum(each) - max(each, default=0.0)
         return plan_slots(
-            list(usable) or cpu_slots(usable_cores()),
+            usable or cpu_slots(usable_cores()),
             slots=self._slots,
-            table_mib=self._size.table_mib + others,
-            worker_mib=max(each, default=None),
+            table_mib=self._size.table_mib,
+            families=tuple(self._largest),
+            worker_mib={f: worker_mib(f, each, self._size) for f, each in self._largest.items()},
         )
 
     def _usable(self, gpus: Gpus) -> tuple[list[Device], list[str]]:
@@ -116,36 +141,43 @@ class Placement:
         And what is to be said of the others.
         """
         allowed, notes = allowed_gpus(os.environ, gpus)
-        in_use = {device.uuid for device in self.plan.devices}
+        if allowed and not any(d.trains(family) for d in allowed for family in self._largest):
+            return [], [*notes, "no family that trains here can use a GPU"]
+        # As they were when they were empty of our work.
+        in_use = {device.uuid: device for device in self.plan.devices}
         # Another run's work is waited for; it shares the device by turns.
         leased = {held.device for held in held_leases(machine_lock_dir())} if allowed else set()
         usable = []
         for device in allowed:
             full = None
             if device.uuid not in in_use and device.uuid.replace("/", "_") not in leased:
-                full = crowded(device, self._least_mib())
+                full = crowded(device, self._least_mib(device))
             if full is not None:
                 notes.append(f"{full}; it is not used")
             else:
-                usable.append(device)
-                notes += self._smaller_batches(device)
+                usable.append(in_use.get(device.uuid, device))
+                notes += self._about_networks(device)
         if allowed and not usable:
             notes.append("no GPU has room for a job; CPU slots are used instead")
+        if usable and (unshared := sharing_note()) is not None:
+            notes.append(unshared)
         return usable, notes
 
-    def _least_mib(self) -> float:
+    def _least_mib(self, device: Device) -> float:
         """GPU memory without which nothing trains: a context, and a fold's rows or one network."""
-        network = self._largest.get("neural_net")
+        network = self._largest.get("neural_net") if device.trains("neural_net") else None
         data = self._size.fold_mib
         if isinstance(network, NeuralNetParams):
             one = network_mib(network, self._size) + shared_rows_mib([network], self._size, 1)
             data = max(data, one)
         return GPU_BASE_MIB + data
 
-    def _smaller_batches(self, device: Device) -> list[str]:
+    def _about_networks(self, device: Device) -> list[str]:
         network = self._largest.get("neural_net")
         if not isinstance(network, NeuralNetParams):
             return []
+        if not device.trains("neural_net"):
+            return ["the installed torch is built for the CPU only: networks train there"]
         full = crowded(device, gpu_batch_mib([network] * BATCH, self._size))
         return [] if full is None else [f"{full}; networks will train in smaller batches"]
 
@@ -158,7 +190,10 @@ def allowed_gpus(environ: Mapping[str, str], gpus: Gpus) -> tuple[list[Device], 
 
 
 class NetworkBudget:
-    """How many networks may train in one computation; an estimate that learns from failures."""
+    """How many networks may train in one computation; an estimate that learns from failures.
+
+    devices: those on which networks train.
+    """
 
     def __init__(self, devices: Sequence[Device], size: DataSize) -> None:
         self._size = size
@@ -182,13 +217,18 @@ class NetworkBudget:
     ) -> int | None:
         """Networks that train together with a trial's, if memory lasts and nothing is pruned.
 
-        None on GPUs, where folds of different sizes make smaller stacks although memory is there.
+        On a GPU at least so many: folds of different sizes or widths are no one computation, the
+        networks of one fold are. None where the limit divides these, so that fewer say nothing.
         """
-        if self._gpus:
-            return None
         params = [NeuralNetParams.model_validate(each) for each in records]
         own = NeuralNetParams.model_validate(record)
-        return networks_expected(own, params, self._size, limit=limit, on_gpu=False)
+        if not self._gpus:
+            return networks_expected(own, params, self._size, limit=limit, on_gpu=False)
+        one_fold, divided = (
+            networks_expected(own, params, self._size, limit=most, on_gpu=True, folds_at_once=1)
+            for most in (0, limit)
+        )
+        return one_fold if one_fold == divided else None
 
     def learn(self, outcome: TrialDone | TrainFailed, expected: int | None, unit: str) -> None:
         """expected: as above, None where nothing follows from it. A unit teaches once."""
@@ -222,4 +262,4 @@ def _largest(family: Family, settings: Settings, size: DataSize) -> Params:
 
 def _named(devices: Sequence[Device]) -> str:
     names = [f"{device.name} ({device.uuid})" for device in devices if device.kind != "cpu"]
-    return f": {', '.join(names)}" if names else ""
+    return f"; GPUs: {', '.join(names)}" if names else ""

@@ -117,7 +117,8 @@ def _outcome(pool: Pool, job: PredictRows, desk: Desk, *, table_mib: float) -> O
         if orders.gpus != gpus:
             gpus = orders.gpus
             devices, _ = allowed_gpus(os.environ, gpus)
-            plan = plan_slots(devices or cpu_slots(1), slots=0, table_mib=table_mib)
+            found = devices or cpu_slots(1)
+            plan = plan_slots(found, slots=0, table_mib=table_mib, families=[job.family])
             pool.use(plan.devices, threads=plan.threads, reason="its GPU is switched off by policy")
         started = started or pool.try_start(job)
         for event in pool.wait(WAIT_S):

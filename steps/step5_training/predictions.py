@@ -31,10 +31,10 @@ class PredictionFiles:
         predictions: NDArray[np.float64] = np.load(path)
         return predictions
 
-    def usable(self, position: int) -> bool:
+    def usable(self, position: int, *, full: bool = False) -> bool:
         """Whether a trial's predictions can be read: a power cut may leave a file that is empty."""
         try:
-            found = np.load(self.path(position), mmap_mode="r")
+            found = np.load(self.path(position, full=full), mmap_mode="r")
         except (OSError, ValueError, EOFError):
             return False
         return bool(found.ndim == 1 and found.dtype == np.float64)

@@ -179,7 +179,8 @@ def _search(
     )
     desk = Desk(policy, Path(request.workspace), tuple(studies.by_family), usual)
     plan = placement.plan
-    with Pool(LeaseQueue(plan.devices), threads=plan.threads) as pool:
+    leases = LeaseQueue(plan.devices, room=placement.has_room)
+    with Pool(leases, threads=plan.threads) as pool:
         return Scheduler(
             studies.by_family,
             pool,

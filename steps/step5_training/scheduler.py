@@ -11,14 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from gpu.host.devices import Device, devices_of
 from gpu.host.pool import Event, FoldFitted, JobEnded, JobStarted, Pool
 from gpu.params import Family
 from gpu.protocol import FinalFit, FitDone, TrainFailed, TrialDone
-from steps.contract import FamilyProgress, TrialNow
+from steps.contract import FamilyProgress
 from steps.step5_training.comparison import TIME_IS_UP, Comparison, Gpus, Orders
 from steps.step5_training.final_fit import Places, final_fit_job
 from steps.step5_training.placement import Placement
-from steps.step5_training.progress import family_progress
+from steps.step5_training.progress import progress_of
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.timing import Timing
 from steps.step5_training.trials import Finished, Planned
@@ -62,7 +63,7 @@ class Scheduler:
         self._timing = Timing(
             self._studies,
             n_folds=n_folds,
-            slots=len(placement.plan.devices),
+            devices_of=self._devices_of,
             first_limit_s=first_limit_s,
             deadline=deadline,
             clock=clock,
@@ -95,7 +96,8 @@ class Scheduler:
         return Comparison(self._fits, self._off, spent, stopped, self._search_over)
 
     def _tell(self) -> None:
-        self._report(self._progress(), self._timing.left_s(self._settled()), self._message())
+        progress = progress_of(self._studies, self._live.values())
+        self._report(progress, self._timing.left_s(self._settled()), self._message())
 
     def _finished(self) -> bool:
         settled = self._settled()
@@ -112,24 +114,37 @@ class Scheduler:
         self._move(orders.gpus)
 
     def _fill(self) -> None:
-        """Give free devices to the family with the most work left, until none is free."""
-        while True:
-            for family, study in self._studies.items():
-                if not self._queues[family]:
-                    self._enqueue(family, study)
-            waiting = [family for family in self._queues if self._may_start(family)]
-            if not waiting:
-                return
-            family = max(waiting, key=lambda f: self._timing.urgency(f, self._running(f)))
-            unit = self._queues[family][0]
-            if not self._pool.try_start(unit.work):
-                self._note_wait()
-                # While the devices are busy, the next worker can load its library.
-                self._pool.prepare(family)
-                return
+        """Give free devices to the families with the most work left, until none is free."""
+        while self._start_one():
             self._waited_since = None
-            self._queues[family].popleft()
-            self._live.update({live.job.id: live for live in unit.lives})
+
+    def _start_one(self) -> bool:
+        """Start the most urgent unit that has a free device; whether there was one."""
+        for family, study in self._studies.items():
+            if not self._queues[family]:
+                self._enqueue(family, study)
+        waiting = [family for family in self._queues if self._may_start(family)]
+        waiting.sort(key=lambda f: -self._timing.urgency(f, self._running(f)))
+        busy: list[Sequence[Device]] = []
+        for family in waiting:
+            if (devices := self._devices_of(family)) in busy:
+                continue
+            unit = self._queues[family][0]
+            best = self._studies[family].best
+            if isinstance(unit.work, FinalFit) and best is not None:
+                unit = self._fit_unit(family, best)  # what time is left is known only now
+            if self._pool.try_start(unit.work):
+                self._queues[family].popleft()
+                self._live.update({live.job.id: live for live in unit.lives})
+                return True
+            self._note_wait()
+            # While the devices are busy, the next worker can load its library.
+            self._pool.prepare(family)
+            busy.append(devices)
+        return False
+
+    def _devices_of(self, family: Family) -> tuple[Device, ...]:
+        return devices_of(family, self._placement.plan.devices)
 
     def _may_start(self, family: Family) -> bool:
         if not self._queues[family]:
@@ -154,13 +169,16 @@ class Scheduler:
         return Unit(family, fit, (Live(family, fit, None),))
 
     def _units(self, study: FamilyStudy, planned: Sequence[Planned]) -> list[Unit]:
+        devices = self._devices_of(study.family)
+        rivals = [f for f, s in self._studies.items() if not s.ended]
+        sharing = sum(self._devices_of(family) == devices for family in rivals)
         return trial_units(
             study,
             planned,
             self._shape,
             limit_s=self._timing.trial_limit_s(study),
             # A fused batch fills one device; with devices to spare it is worth dividing.
-            parts=self._timing.slots // len(self._studies),
+            parts=len(devices) // max(1, sharing),
             networks=self._wanted.networks,
             observed=self._wanted.diagnostics,
             budget=self._placement.budget,
@@ -218,7 +236,6 @@ class Scheduler:
         )
         if not moved:
             return
-        self._timing.slots = len(self._placement.plan.devices)
         cut_off = self._take_cut_off()
         for family, study in self._studies.items():
             own = [live for live in cut_off if live.family == family]
@@ -262,7 +279,8 @@ class Scheduler:
             case _, TrainFailed(kind="cancelled"):
                 self._cut_off.append(live)
             case Planned() as planned, (TrialDone() | TrainFailed()) as outcome:
-                self._placement.budget.learn(outcome, live.networks, live.unit)
+                if study.fused:
+                    self._placement.budget.learn(outcome, live.networks, live.unit)
                 study.tell(planned, outcome, event.wall_s)
             case None, (FitDone() | TrainFailed()) as outcome:
                 assert isinstance(live.job, FinalFit)  # noqa: S101  # only fits have no plan
@@ -279,22 +297,4 @@ class Scheduler:
         if self._waited_since is None or self._live:
             return ""
         waited = self._clock() - self._waited_since
-        return f"waiting for a device that another run holds ({waited:.0f} s)"
-
-    def _progress(self) -> dict[str, FamilyProgress]:
-        return {
-            family: family_progress(
-                study,
-                tuple(
-                    TrialNow(
-                        trial=live.planned.position + 1 if live.planned else study.trials,
-                        fold=live.folds_done,
-                        folds=live.planned.folds if live.planned else 0,
-                        device=live.device,
-                    )
-                    for live in self._live.values()
-                    if live.family == family
-                ),
-            )
-            for family, study in self._studies.items()
-        }
+        return f"waiting for a device that another run or process holds ({waited:.0f} s)"

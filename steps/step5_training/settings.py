@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gpu.params import FAMILIES, Family
+from gpu.params import FAMILIES, Family, Precision
 from steps.policies import validation_message
 from steps.tables import TableOptions
 
@@ -51,10 +51,12 @@ class Settings(BaseModel):
     n_concurrent_nn: Annotated[int, Field(ge=0)] = 0
     epochs: Annotated[int, Field(ge=1)] = 60
     patience: Annotated[int, Field(ge=1)] = 10
+    clip_norm: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     batch_mode: Literal["auto", "full", "mini"] = "auto"
     optimizer: Literal["adam", "adamw"] = "adamw"
     normalize_features: bool = True
     use_leaky_relu: bool = True
+    nn_precision: Precision = "float32"
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     max_learning_rate: Annotated[float, Field(ge=1e-6, le=1)] | None = None
     n_estimators: Annotated[int, Field(ge=1)] = 500

@@ -25,6 +25,10 @@ REGISTRY_FILE = "diagnostics_outputs/model_skip_registry.json"
 
 _FAMILY = r"\w{1,64}"
 _ENTRY = re.compile(rf'"({_FAMILY})"\s*:\s*(?=\{{)')
+# A brace, a string where JSON may have one, or the quote of one that has no end or no place.
+_TOKEN = re.compile(r'[{}]|"(?:[^"\\]|\\.)*+"(?=\s*[:,}\]])|"')
+# An entry holds a streak, which holds a result.
+_DEEPEST = 3
 
 
 class CriticalResult(Frozen):
@@ -182,11 +186,34 @@ def _salvage(content: bytes) -> dict[str, Entry]:
     text = content.decode("utf-8", errors="replace")
     found: dict[str, list[Entry]] = {}
     for match in _ENTRY.finditer(text):
-        try:
-            _, end = json.JSONDecoder().raw_decode(text, match.end())
-            entry = Entry.model_validate_json(text[match.end() : end])
-        except (ValueError, RecursionError):  # a ValidationError is a ValueError
+        written = _object_at(text, match.end())
+        if written is None or "\ufffd" in written:
             continue
-        if "\ufffd" not in text[match.start() : end]:
-            found.setdefault(match[1], []).append(entry)
+        try:
+            entry = Entry.model_validate_json(written)
+        except ValidationError:
+            continue
+        found.setdefault(match[1], []).append(entry)
     return {family: entries[0] for family, entries in found.items() if len(entries) == 1}
+
+
+def _object_at(text: str, start: int) -> str | None:
+    """The text of the object that begins here; None where it is broken, or nests too deeply.
+
+    A damaged file may go deep at thousands of places. Each is left at once: to follow them all
+    down would hold a run up.
+    """
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        match token[0]:
+            case "{":
+                depth += 1
+                if depth > _DEEPEST:
+                    return None
+            case "}":
+                depth -= 1
+                if depth == 0:
+                    return text[start : token.end()]
+            case '"':
+                return None
+    return None

@@ -14,6 +14,7 @@ from optuna.storages import BaseStorage
 from gpu.params import Family
 from gpu.protocol import FitDone
 from steps.contract import FamilyResult, Note
+from steps.files import drop_temporaries
 from steps.policies import Policy
 from steps.step5_training.comparison import SWITCHED_OFF, Comparison
 from steps.step5_training.evaluate import Rows, Vector
@@ -135,6 +136,7 @@ def open_study(
     )
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
+    drop_temporaries(place)  # of workers that were killed: no other run works here now
     result = FamilyStudy(study, spec, space, settings, place)
     if resumed:
         result.adopt()

@@ -66,7 +66,8 @@ class FamilyStudy:
         self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
         self._records = TrialRecords(study, space, settings.k_folds)
-        self._lost: set[int] = set()
+        # Trials that are due again because their predictions are lost, as they were found.
+        self._lost: dict[int, Finished] = {}
 
     @property
     def finished(self) -> tuple[Finished, ...]:
@@ -213,13 +214,13 @@ class FamilyStudy:
         self._again += self._outcomes.adopt(stored, self._records.cut_off)
         # Without its out-of-fold predictions the best trial cannot be judged: once more.
         confirmed = self.confirmation
-        if confirmed and not self.predictions_path(confirmed.position, full=True).exists():
+        if confirmed and not self.files.usable(confirmed.position, full=True):
             self._outcomes.confirmation = None
         best = self.searched_best
         # That one only: the others' files are gone because they were not the best.
         if best is not None and not self.files.usable(best.position):
             self._outcomes.forget(best.position)
-            self._lost.add(best.position)
+            self._lost[best.position] = best
             if best.position not in self._outcomes.searched:
                 self._again.append((best.position, best.values))
         self._again.sort(key=lambda again: again[0])
@@ -232,7 +233,7 @@ class FamilyStudy:
     def _create(self, plan: Planned) -> Planned:
         number = self._records.create(plan)
         self._pending.add(plan.position)
-        return replace(plan, number=number)
+        return replace(plan, number=number, suspect=self._outcomes.suspect(plan))
 
     def _finalists(self, of: int | None = None) -> list[Finished]:
         return self._outcomes.finalists(self.trials, self.ranking_folds, of=of)
@@ -240,7 +241,7 @@ class FamilyStudy:
     def _due_finalists(self) -> list[Finished]:
         """As if the search ended now."""
         known = {t.position for t in self.complete} | self._outcomes.finals.keys()
-        lost = [t for i, t in self._outcomes.searched.items() if i in self._lost - known]
+        lost = [t for i, t in self._outcomes.searched.items() if i in self._lost.keys() - known]
         due = {t.position: t for t in [*lost, *self._finalists()] if t.position not in known}
         return list(due.values())
 
@@ -277,9 +278,9 @@ class FamilyStudy:
 
     def _whole_batches(self) -> list[Finished]:
         """The search's trials but those of a batch that is open: of them nothing may depend."""
-        searched = self._outcomes.searched
-        first = len(searched) - len(searched) % BATCH
-        return [searched[i] for i in range(first) if i in searched]
+        # A lost trial counts as it was found: what is asked next depends on it.
+        searched = {**self._lost, **self._outcomes.searched}
+        return [searched[i] for i in range(len(searched) // BATCH * BATCH) if i in searched]
 
     def _prune_rule(self) -> PruneRule | None:
         folds = self.ranking_folds

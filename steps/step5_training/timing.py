@@ -5,8 +5,9 @@ What it cannot know yet is None, and never a guess that looks like a measurement
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from gpu.host.devices import Device
 from gpu.params import Family
 from steps.step5_training.limits import fit_limit_s, trial_limit_s
 from steps.step5_training.study import FamilyStudy
@@ -20,7 +21,8 @@ ROUND_S = 1.5
 class Timing:
     """The durations of a run. deadline: of the monotonic clock, None without a time budget.
 
-    slots: devices that work at the same time. training_s: device time by family.
+    devices_of: the devices that serve a family now; families either share all of theirs or none.
+    training_s: device time by family.
     """
 
     def __init__(
@@ -28,12 +30,12 @@ class Timing:
         studies: Mapping[Family, FamilyStudy],
         *,
         n_folds: int,
-        slots: int,
+        devices_of: Callable[[Family], Sequence[Device]],
         first_limit_s: float,
         deadline: float | None,
         clock: Callable[[], float],
     ) -> None:
-        self.slots = slots
+        self._devices_of = devices_of
         self.training_s = dict.fromkeys(studies, 0.0)
         self._studies = studies
         self._n_folds = n_folds
@@ -51,11 +53,13 @@ class Timing:
 
         settled: families that have their final fit, or will have none.
         """
-        work = [self._work_left_s(family, settled) for family in self._studies]
-        if any(seconds is None for seconds in work):
-            left = None
-        else:
-            left = sum(seconds or 0.0 for seconds in work) / self.slots
+        left: float | None = 0.0
+        for slots, families in self._groups():
+            work = [self._work_left_s(family, settled) for family in families]
+            if left is None or any(seconds is None for seconds in work):
+                left = None
+            else:
+                left = max(left, sum(seconds or 0.0 for seconds in work) / slots)
         if self._deadline is None:
             return left
         to_deadline = max(0.0, self._deadline - self._clock())
@@ -92,10 +96,17 @@ class Timing:
         """
         if self._deadline is None:
             return False
+        reserves = [
+            self._reserve_s([f for f in families if f not in settled], slots, finalists=finalists)
+            for slots, families in self._groups()
+        ]
+        return self._clock() + max(reserves) >= self._deadline
+
+    def _reserve_s(self, families: Sequence[Family], slots: int, *, finalists: bool) -> float:
+        """What the last work of families that share their devices takes."""
         work, longest, rounds = 0.0, 0.0, 0
-        for family, study in self._studies.items():
-            if family in settled:
-                continue
+        for family in families:
+            study = self._studies[family]
             fit_s = self._fit_s(family)
             trials, folds = study.finalists_due if finalists else (0, 0)
             finals_s = trials * folds * self._mean_fold_s(family)
@@ -103,9 +114,14 @@ class Timing:
             alone = finals_s if study.fused or not trials else finals_s / trials
             work, longest = work + fit_s + finals_s, max(longest, fit_s + alone)
             rounds += 1 + (trials > 0)
-        reserve = max(work / self.slots, longest)
-        reserve = RESERVE_FACTOR * reserve + ROUND_S * -(-rounds // self.slots)
-        return self._clock() + reserve >= self._deadline
+        return RESERVE_FACTOR * max(work / slots, longest) + ROUND_S * -(-rounds // slots)
+
+    def _groups(self) -> list[tuple[int, list[Family]]]:
+        """Families that share their devices, with the number of these."""
+        groups: dict[tuple[Device, ...], list[Family]] = {}
+        for family in self._studies:
+            groups.setdefault(tuple(self._devices_of(family)), []).append(family)
+        return [(max(1, len(devices)), families) for devices, families in groups.items()]
 
     def _work_left_s(self, family: Family, settled: Collection[Family]) -> float | None:
         study = self._studies[family]

@@ -23,6 +23,7 @@ class Planned:
 
     folds: how many of the first folds are to be fitted; begun: scores of those that are. finalist:
     the trial at that position goes on to all folds. full: it runs once more, at full resolution.
+    suspect: runs died with it under way, so it shares a computation with no other.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Planned:
     begun: tuple[FoldScore, ...] = ()
     finalist: bool = False
     full: bool = False
+    suspect: bool = False
 
     @property
     def kind(self) -> str:

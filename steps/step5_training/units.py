@@ -71,6 +71,8 @@ def trial_units(
         jobs = [_job(study, plan, shape, limit_s, observed=observed) for plan in planned]
         lives = [Live(family, job, plan) for job, plan in zip(jobs, planned, strict=True)]
         return [Unit(family, live.job, (live,)) for live in lives]
+    if any(plan.suspect for plan in planned):
+        parts = len(planned)  # a run that dies again shall not count against all of them
     units = []
     for part in _split(planned, parts):
         trials = tuple(_job(study, plan, shape, None, observed=observed) for plan in part)

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from functools import partial
 
 import pytest
 
@@ -164,6 +165,9 @@ def test_a_fault_of_the_watcher_itself_is_kept_as_the_runs_end(act, folder, monk
 
 def test_a_ledger_that_is_locked_when_the_step_ends_is_waited_for(act, folder, monkeypatch):
     """Longer than one call waits: the attempt is kept all the same."""
+    # Half a second, not five: the test waits for a call to give up.
+    create = staticmethod(partial(Ledger.create, busy_s=0.5))
+    monkeypatch.setattr(Ledger, "create", create)
     ledger = folder.root / ".watcher" / "ledger.sqlite"
     is_held, was_said = threading.Event(), threading.Event()
     real = PlainView.say

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ GROUND = {"contract", "files", "policies", "artifacts", "errors", "strict_json"}
 # The one room of a step that the watcher may look into.
 SKIP_REGISTRY = "steps.step5_training.skip_registry"
 PACKAGES = ("agents", "steps", "gpu")
+STEPS = sorted(path.name for path in (ROOT / "steps").glob("step*_*") if path.is_dir())
 
 
+@cache
 def modules():
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -25,8 +28,13 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path):
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Every imported name, dotted; `from a import b` counts as a.b."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -42,6 +50,7 @@ def starts(name: str, *prefixes: str) -> bool:
 @pytest.mark.parametrize("path", modules(), ids=dotted)
 def test_imports_keep_to_the_floors(path):
     me = dotted(path)
+    foreign = [f"steps.{step}" for step in STEPS if not starts(me, f"steps.{step}")]
     for name in imports(path):
         if starts(me, "gpu"):
             assert not starts(name, "steps", "agents"), f"{me} imports upward: {name}"
@@ -49,8 +58,6 @@ def test_imports_keep_to_the_floors(path):
             assert not starts(name, "agents"), f"{me} imports upward: {name}"
             if starts(name, "gpu"):
                 assert starts(name, "gpu.params", "gpu.protocol", "gpu.host"), f"{me}: {name}"
-            others = [p.name for p in (ROOT / "steps").glob("step*_*") if p.is_dir()]
-            foreign = [f"steps.{o}" for o in others if not starts(me, f"steps.{o}")]
             assert not starts(name, *foreign), f"{me} imports another step: {name}"
             if starts(me, "steps.prng"):
                 assert not starts(name, "steps.forensics"), f"{me} imports upward: {name}"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 HERE = Path(__file__).parent
 # Test modules are not packages; what they share lies beside them.
@@ -14,7 +15,7 @@ sys.path.insert(0, str(HERE.parent / "integration"))
 sys.path.insert(0, str(HERE))
 
 from tests_faults import TREES  # noqa: E402
-from tests_integration import ROOT, Workspace, make_columns  # noqa: E402
+from tests_integration import ROOT, Workspace, make_columns, shared_folder  # noqa: E402
 from tests_step5 import Step5  # noqa: E402
 
 
@@ -29,6 +30,11 @@ def workspace(tmp_path):
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
     """A workspace with what TREES comes to when nobody interferes; do not change it."""
-    step5 = Step5(tmp_path_factory.mktemp("undisturbed"))
-    assert step5.run_here(**TREES).status == "complete"
-    return Workspace(step5.root)
+    folder = shared_folder(tmp_path_factory)
+    root, done = folder / "undisturbed", folder / "undisturbed.done"
+    with FileLock(folder / "undisturbed.lock"):
+        if not done.exists():
+            root.mkdir()
+            assert Step5(root).run_here(**TREES).status == "complete"
+            done.touch()
+    return Workspace(root)

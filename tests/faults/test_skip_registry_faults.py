@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -137,6 +138,15 @@ def test_a_file_with_nothing_in_it_to_keep_leaves_nobody_out_and_is_said(file, c
     (aside,) = asides(file)
     assert aside.stat().st_size == len(content)
     assert look(file, POLICY, NOW).faults == ()
+
+
+def test_a_file_that_goes_deep_at_hundreds_of_places_holds_no_run_up(file):
+    """None of them is followed down to the long list below them all."""
+    file.write_bytes(file.read_bytes() + b'{"a":' * 500 + b"[" + b"1," * 400_000)
+    began_s = time.process_time()
+    consulted = consult(file, POLICY, "next", NOW)
+    assert time.process_time() - began_s < 2
+    assert set(consulted.skips) == set(FAMILIES)
 
 
 def test_of_two_entries_for_one_family_neither_is_believed(file):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from filelock import FileLock
 # Test modules are not packages; what they share lies beside them.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tests_integration import Answer, Workspace, make_columns
+from tests_integration import Answer, Workspace, make_columns, shared_folder
 from tests_step5 import Step5
 
 
@@ -38,9 +37,7 @@ def step5(tmp_path):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """One comparison of all four families, for tests that only look; do not change it."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # that of this session, which its workers share
+    folder = shared_folder(tmp_path_factory)
     workspace = Workspace(folder / "trained")
     saved = folder / "trained.json"
     with FileLock(folder / "trained.lock"):

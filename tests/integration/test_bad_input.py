@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests_integration import make_columns
+from tests_integration import Answer, make_columns
 from tests_step5 import Step5
 
+from agents.cli import main
 from steps.errors import StepRefused
 
 
@@ -71,9 +72,21 @@ def test_the_command_tells_those_words_and_does_not_try_again(workspace, case):
     assert not (workspace.root / "optuna_studies").exists()
 
 
-def test_an_empty_file_is_refused_before_anything_starts(workspace):
+@pytest.fixture
+def refused(workspace, monkeypatch, capfd):
+    """The command in this process, with what it refuses before it starts another."""
+    monkeypatch.chdir(workspace.root)
+
+    def ask(table, **params):
+        code = main(workspace.step5_arguments(table, target="price", **params))
+        return Answer(int(code), *capfd.readouterr())
+
+    return ask
+
+
+def test_an_empty_file_is_refused_before_anything_starts(workspace, refused):
     (workspace.root / "table.csv").touch()
-    answer = workspace.step5("table.csv", target="price")
+    answer = refused("table.csv")
     assert answer.code == 1
     assert "table.csv, is empty" in answer.document["message"]
     assert not (workspace.root / ".watcher").exists()
@@ -96,9 +109,9 @@ def test_a_file_that_is_not_there_is_named_with_its_parameter(workspace):
         ({"model_type": "forest"}, "forest"),
     ],
 )
-def test_a_bad_parameter_is_a_usage_error_before_anything_starts(workspace, params, told):
+def test_a_bad_parameter_is_a_usage_error_before_anything_starts(workspace, refused, params, told):
     (workspace.root / "table.csv").write_text(GOOD)
-    answer = workspace.step5("table.csv", **{"target": "price", **params})
+    answer = refused("table.csv", **params)
     assert answer.code == 2
     assert told in answer.document["message"]
     assert not (workspace.root / ".watcher" / "runs").exists()

@@ -74,18 +74,16 @@ def test_the_diagnostics_are_of_this_run(trained):
     assert (folder / "history" / f"{diagnostics['run_id']}.json").is_file()
 
 
-def test_neither_slots_nor_a_process_a_trial_nor_a_stop_changes_anything(trained, workspace):
+def test_neither_slots_nor_a_process_a_trial_nor_a_stop_changes_anything(trained, step5):
     """Two trials as usual; the third and all models with one slot, in processes of their own."""
-    workspace.write_csv("houses.csv", make_columns())
-    first = workspace.step5("houses.csv", target="price", trials=2)
-    assert first.code == 0
+    assert step5.run_here("first", **{**QUICK, "trials": 2}).status == "complete"
     options = {"slots": 1, "persistent_workers": False, "resume": True}
-    resumed = workspace.step5("houses.csv", target="price", **options)
-    done = [n["message"] for n in resumed.result["notes"] if n["code"] == "study"]
+    resumed = step5.run_here("again", **QUICK, **options).model_dump(mode="json")
+    done = [note["message"] for note in resumed["notes"] if note["code"] == "study"]
     assert len(done) == 4
     assert all("2 of 3 trials done" in message for message in done)
     for family in FAMILIES:
-        a, b = trained[1].result["families"][family], resumed.result["families"][family]
+        a, b = trained[1].result["families"][family], resumed["families"][family]
         assert a["params"] == b["params"]
         assert a["best_trial"] == b["best_trial"]
         assert a["cv"] == b["cv"]

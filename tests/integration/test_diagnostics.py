@@ -27,13 +27,8 @@ def document(workspace, name="training_diagnostics.json"):
 
 def allow(workspace, *families, **sections):
     """A policy in which these families train and bounds may be strict."""
-    training = {
-        "families": {family: family in families for family in FAMILIES},
-        "diagnostics": True,
-    }
-    (workspace.root / "watcher_policies.json").write_text(
-        json.dumps({"training": training, **sections})
-    )
+    switches = {family: family in families for family in FAMILIES}
+    workspace.policy({"families": switches, "diagnostics": True}, **sections)
 
 
 def attempts(answer):

@@ -181,7 +181,8 @@ def test_a_worse_model_waits_for_a_person_who_may_put_it_in_force(step5):
 
 
 def test_gpus_switched_off_and_on_while_it_runs_lose_nothing(step5, undisturbed, monkeypatch):
-    """LightGBM trains on the CPU wherever its lease is, so made-up GPUs will do."""
+    """LightGBM trains on the CPU wherever its lease is, so made-up GPUs that it leases will do."""
+    monkeypatch.setattr(Device, "trains", lambda device, family: True)
     gpus = tuple(Device("cuda", f"GPU-{i}", i, f"GPU {i}", 80_000, 70_000) for i in range(2))
 
     def detect(environ, use_gpus=True):
@@ -223,6 +224,6 @@ def test_gpus_switched_off_and_on_while_it_runs_lose_nothing(step5, undisturbed,
     same_outcome(result, undisturbed)
     assert counted(step5.trials()) == dict.fromkeys(range(SEARCH["trials"]), 1)
     told = placement_notes(result)
-    assert told[0].startswith("one trial a GPU")
+    assert told[0].startswith("lightgbm on 2 GPUs, one trial a GPU")
     assert any("while the search was on: 2 CPU slots" in message for message in told)
     assert any("begun again because their GPU was switched off" in message for message in told)

@@ -52,15 +52,15 @@ def test_other_splits_carry_a_run(tmp_path, split):
     assert result.families["lightgbm"].holdout.r2.value > 0.4
 
 
-def test_noise_is_called_no_signal_and_prediction_is_refused(workspace):
+def test_noise_is_called_no_signal_and_prediction_is_refused(step5):
+    workspace = Workspace(step5.root)
     columns = make_columns()
     columns["price"] = np.random.default_rng(0).permutation(columns["price"])
     workspace.write_csv("houses.csv", columns)
-    answer = workspace.step5("houses.csv", target="price", compare_models=False)
-    assert answer.code == 0
-    assert answer.result["status"] == "no_signal"
-    assert answer.result["headline"].startswith("No signal: ")
-    assert answer.result["winner"] is None
+    found = step5.run_here(trials=3, n_estimators=40)
+    assert found.status == "no_signal"
+    assert found.headline.startswith("No signal: ")
+    assert found.winner is None
     assert workspace.sidecar()["signal"]["verdict"] == "none"
     refused = workspace.watcher("--predict", "houses.csv", "--output", "p.csv")
     assert refused.code == 12
@@ -103,7 +103,7 @@ def test_a_copied_workspace_whose_link_became_a_folder_still_works(trained, tmp_
     shutil.copytree(trained[0].root, copy.root, symlinks=False)
     assert not (copy.root / "models" / "reinforcement").is_symlink()
     assert copy.watcher("--predict", "houses.csv", "--output", "p.csv").code == 0
-    answer = copy.step5("houses.csv", target="price", compare_models=False, trials=1)
-    assert answer.code == 0, answer.err
-    assert copy.sidecar()["run_id"] == answer.document["run_id"]
+    result = Step5(copy.root).run_here("again", trials=1, n_estimators=40)
+    assert result.status == "complete"
+    assert copy.sidecar()["run_id"] == result.run_id == "again"
     assert (copy.root / "models" / "reinforcement").is_symlink()

@@ -51,13 +51,24 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_rows_are_scored_in_their_order_and_close_to_the_truth(copy):
+@pytest.fixture(scope="module")
+def scored(trained, tmp_path_factory):
+    """What --predict says of 200 rows that are new to the model, its file, and the true prices."""
+    workspace = Workspace(tmp_path_factory.mktemp("scored") / "copy")
+    shutil.copytree(trained[0].root, workspace.root, symlinks=True)
     columns = make_columns(200, seed=9)
     truth = [float(v) for v in columns.pop("price")]
-    copy.write_csv("new.csv", columns)
-    answer = copy.watcher("--predict", "new.csv", "--output", "scored.csv")
+    columns["town"][4] = "town Z"
+    columns["colour"] = ["red"] * 200
+    workspace.write_csv("new.csv", columns)
+    answer = workspace.watcher("--json", "--predict", "new.csv", "--output", "scored.csv")
     assert answer.code == 0, answer.err
-    rows = read(copy.root / "scored.csv")
+    return answer, workspace.root / "scored.csv", truth
+
+
+def test_rows_are_scored_in_their_order_and_close_to_the_truth(scored):
+    _, file, truth = scored
+    rows = read(file)
     assert [int(row["row"]) for row in rows] == list(range(1, 201))
     predicted = [float(row["predicted_price"]) for row in rows]
     mean = sum(truth) / len(truth)
@@ -76,14 +87,8 @@ def test_a_missing_feature_column_is_named_and_nothing_is_written(copy):
     assert "rooms" in text
 
 
-def test_unknown_levels_and_extra_columns_are_said(copy):
-    columns = make_columns(20, seed=9)
-    columns["town"][4] = "town Z"
-    columns["colour"] = ["red"] * 20
-    copy.write_csv("new.csv", columns)
-    answer = copy.watcher("--json", "--predict", "new.csv", "--output", "scored.csv")
-    assert answer.code == 0, answer.err
-    told = json.dumps(answer.document)
+def test_unknown_levels_and_extra_columns_are_said(scored):
+    told = json.dumps(scored[0].document)
     assert "town Z" in told
     assert "colour" in told
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -31,12 +30,8 @@ def critical(workspace, *families, runs=3, ago=timedelta(0)):
     return path
 
 
-def allow(workspace, **sections):
-    (workspace.root / "watcher_policies.json").write_text(json.dumps(sections))
-
-
 def test_a_family_is_left_out_with_the_reason_until_its_hours_are_over_or_it_is_cleared(houses):
-    allow(houses, training=TWO_TREES)
+    houses.policy(TWO_TREES)
     critical(houses, "lightgbm", ago=timedelta(hours=25))
     file = critical(houses, "xgboost")
     answer = houses.step5("houses.csv", **SMALL)

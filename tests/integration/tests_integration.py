@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Small enough to take seconds; every family still learns something.
@@ -22,6 +23,12 @@ QUICK = {
     "n_estimators": 40,
     "seed": 5,
 }
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for this session, the same in all workers of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ class Answer:
 class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def policy(self, training: dict[str, Any] | None = None, **sections: Any) -> None:
+        """Write one of its own; workers serve many trials, as under the shipped one."""
+        training = {"use_persistent_workers": True, **(training or {})}
+        document = {"training": training, **sections}
+        (self.root / "watcher_policies.json").write_text(json.dumps(document), encoding="utf-8")
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "100"}

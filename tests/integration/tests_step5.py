@@ -135,4 +135,4 @@ def wait_until(condition: Any, process: subprocess.Popen[str], timeout_s: float 
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)

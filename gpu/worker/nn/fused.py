@@ -90,10 +90,10 @@ def train_stack(
 ) -> list[TrainedRow | Diverged]:
     """Train all members together; the results are in their order.
 
-    Members share architecture, optimizer and the number and rows of batches. With `epochs` given,
-    each trains for exactly that many and keeps the last; otherwise each keeps its epoch with the
-    lowest validation loss, and leaves after its own patience. A network whose loss is not finite
-    leaves with Diverged and does not disturb the others.
+    Members share architecture, optimizer, precision and the number and rows of batches. With
+    `epochs` given, each trains for exactly that many and keeps the last; otherwise each keeps its
+    epoch with the lowest validation loss, and leaves after its own patience. A network whose loss
+    is not finite leaves with Diverged and does not disturb the others.
     """
     # Nothing here asks for gradients of its operations, so torch need not keep the books for any.
     with torch.inference_mode():
@@ -119,11 +119,14 @@ def _train(
     while models:
         epoch += 1
         _train_epoch(stack, folds, present, batches, orders, bits)
-        losses = (stack.squared_error / (batches.count * batches.rows)).tolist()
+        squared = stack.squared_error / (batches.count * batches.rows)
         stack.squared_error.zero_()
         early = epochs is None and first.X_val is not None
         if early:
-            val_losses, predictions = _validate(stack, folds, present)
+            validated, predictions = _validate(stack, folds, present)
+        # All of the epoch is under way: here alone the host waits for the device.
+        losses = squared.tolist()
+        val_losses = validated.tolist() if early else []
         staying = []
         for i, model in enumerate(models):
             if not math.isfinite(losses[i]):
@@ -180,9 +183,17 @@ def _build(folds: Sequence[FoldRows], models: Sequence[_Model], batches: Batches
         tuple(p.learning_rate for p in every),
         tuple(p.weight_decay for p in every),
         tuple(p.dropout for p in every),
+        tuple(p.clip_norm for p in every),
     )
     device = folds[models[0].member.fold].X.device
-    return Stack(architecture, per_model, _groups(models), initial.to(device), batches.rows)
+    return Stack(
+        architecture,
+        per_model,
+        _groups(models),
+        initial.to(device),
+        batches.rows,
+        precision=first.precision,
+    )
 
 
 def _train_epoch(
@@ -211,8 +222,8 @@ def _train_epoch(
 
 def _validate(
     stack: Stack, folds: Sequence[FoldRows], present: Sequence[int]
-) -> tuple[list[float], list[torch.Tensor]]:
-    """Validation loss and predictions of each network of the stack."""
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Validation loss, float32 (M,), and predictions of each network of the stack."""
     losses: list[torch.Tensor] = []
     predictions: list[torch.Tensor] = []
     for group, k in zip(stack.groups, present, strict=True):
@@ -223,7 +234,7 @@ def _validate(
         stack.predict(group, X_val, found)
         losses.append(torch.mean((found - y_val) ** 2, dim=1))
         predictions += found.unbind(0)
-    return torch.cat(losses).tolist(), predictions
+    return torch.cat(losses), predictions
 
 
 def _result(stack: Stack, i: int, model: _Model, epoch: int) -> TrainedRow:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from gpu.protocol.observations import LayerHealth, NetworkHealth
 from gpu.worker.absence import noted
 from gpu.worker.nn.fused import FoldRows
-from gpu.worker.nn.stack import BN_EPSILON
+from gpu.worker.nn.running import BN_EPSILON
 from gpu.worker.nn.stack_layout import Architecture, Layout
 
 PROBE_ROWS = 512

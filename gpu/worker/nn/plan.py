@@ -11,6 +11,10 @@ from gpu.worker.nn.batches import Batches, batches_of
 # A larger stack makes fewer calls, but its activations leave the cache; about so many bytes of one
 # batch's hidden activations measured best.
 CPU_STACK_BYTES = 4 << 20
+# torch's GroupNorm backward on CUDA has a block for each group in the second dimension of its grid,
+# which holds this many (aten/src/ATen/native/cuda/group_norm_kernel.cu). A group is a unit of a
+# network.
+GPU_STACK_UNITS = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class _Bucket:
     hidden_layers: tuple[int, ...]
     use_leaky_relu: bool
     optimizer: str
+    precision: str
     width: int
     validated: bool
     batches: Batches
@@ -42,7 +47,8 @@ def plan_stacks(
     """Positions of the networks of each stack, in order of first position.
 
     one_fold: networks of different folds do not share a stack, and stacks stay near the size of a
-    cache: right on a CPU. limit: most networks in a stack; 0 for no limit of this kind.
+    cache: right on a CPU. Otherwise stacks stay within the grid of a GPU. limit: most networks in a
+    stack; 0 for no limit of this kind.
     """
     buckets: dict[_Bucket, list[int]] = {}
     for i, (shape, params) in enumerate(networks):
@@ -50,6 +56,7 @@ def plan_stacks(
             params.hidden_layers,
             params.use_leaky_relu,
             params.optimizer,
+            params.precision,
             shape.width,
             shape.validated,
             batches_of(shape.n_rows, params),
@@ -62,6 +69,8 @@ def plan_stacks(
         if one_fold:
             activations = sum(bucket.hidden_layers) * bucket.batches.rows * 4
             most = min(most, max(1, CPU_STACK_BYTES // activations))
+        else:
+            most = min(most, max(1, GPU_STACK_UNITS // max(bucket.hidden_layers)))
         parts = -(-len(members) // most)
         size = -(-len(members) // parts)
         stacks += [members[at : at + size] for at in range(0, len(members), size)]

@@ -40,7 +40,7 @@ def train_network(
 
     With `epochs` given, trains for exactly that many and keeps the last; otherwise keeps the epoch
     with the lowest validation loss and stops after params.patience epochs without a better one.
-    Raises Diverged when a loss is not finite.
+    Products are of float32, whatever params.precision. Raises Diverged when a loss is not finite.
     """
     torch.manual_seed(seed)
     network = build_network(
@@ -64,7 +64,7 @@ def train_network(
     val_losses: list[float] = []
     epoch = 0
     for epoch in range(1, (epochs or params.epochs) + 1):
-        loss = _train_epoch(network, optimizer, X, y, order, batches)
+        loss = _train_epoch(network, optimizer, X, y, order, batches, params.clip_norm)
         if not math.isfinite(loss):
             raise Diverged(f"training loss is {loss} in epoch {epoch}")
         losses.append(loss)
@@ -93,6 +93,7 @@ def _train_epoch(
     y: torch.Tensor,
     order: torch.Generator,
     batches: Batches,
+    clip_norm: float,
 ) -> float:
     network.train()
     total = torch.zeros((), device=X.device)
@@ -101,6 +102,8 @@ def _train_epoch(
         inputs, target = (X, y) if part is None else (X[part], y[part])
         loss = nn.functional.mse_loss(network(inputs).squeeze(1), target)
         loss.backward()
+        if clip_norm > 0:
+            nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
         optimizer.step()
         total += loss.detach()
     return float(total) / batches.count

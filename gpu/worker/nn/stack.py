@@ -13,15 +13,14 @@ from collections.abc import Sequence
 
 import torch
 
+from gpu.params import Precision
 from gpu.worker.nn.dropout_bits import DropoutBits, kept_share, threshold
+from gpu.worker.nn.products import product_of
+from gpu.worker.nn.running import BN_EPSILON, RunningMoments
 from gpu.worker.nn.stack_adam import PerModel, StackAdam
 from gpu.worker.nn.stack_layout import Architecture, Layout, Views
 from gpu.worker.nn.stack_space import Group, LayerSpace
 
-BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.1
-# Batch statistics are folded into the running ones after so many steps.
-_STEPS_KEPT = 32
 # Validation rows that pass through the layers together: their activations stay in cache.
 _EVAL_ROWS = 1024
 
@@ -35,7 +34,7 @@ class Stack:
     """M networks with their optimizer state and workspaces, on one device.
 
     initial: float32 (M, size), rows of a Layout. rows: of every batch. groups: which networks share
-    their batches, in order, covering all M.
+    their batches, in order, covering all M. precision: of hidden layers' products in training.
     """
 
     def __init__(
@@ -45,25 +44,23 @@ class Stack:
         groups: Sequence[Group],
         initial: torch.Tensor,
         rows: int,
+        precision: Precision = "float32",
     ) -> None:
         self.architecture = architecture
         self.layout = Layout(architecture)
         self.values = initial.clone()
         self._rows = rows
+        self._product = product_of(precision)
         self._adam = StackAdam(self.values, per_model)
         self._dropout = per_model.dropout
         device, size, units = initial.device, len(initial), architecture.hidden_layers
-        self._running = [
-            (torch.zeros(size, n, device=device), torch.ones(size, n, device=device)) for n in units
-        ]
+        self._running = RunningMoments(size, units, rows, device)
         self._products = [torch.empty(size * n * rows, device=device) for n in units]
         self._slopes = [torch.empty(size * n * rows, device=device) for n in units]
         dropped = any(rate > 0 for rate in self._dropout)
         self._masks = [torch.empty(size * n * rows, device=device) for n in units if dropped]
         self.drops = dropped
-        self._kept = 0
         self._moments: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._batches: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._layers: list[LayerSpace] = []
         self._bind(groups)
 
@@ -81,8 +78,6 @@ class Stack:
 
         The squared errors are added to self.squared_error.
         """
-        if self._kept == _STEPS_KEPT:
-            self.fold_statistics()
         hidden = self._forward(inputs, bits, at)
         ends = self._ends
         torch.bmm(self._views.end_weight, hidden[-1], out=ends)
@@ -94,23 +89,9 @@ class Stack:
         self._backward(inputs, hidden)
         self._adam.step()
 
-    def fold_statistics(self) -> None:
-        """Bring the running statistics of BatchNorm up to date with the batches since."""
-        if self._kept == 0:
-            return
-        ages = torch.arange(self._kept - 1, -1, -1, dtype=torch.float64)
-        weights = (BN_MOMENTUM * (1 - BN_MOMENTUM) ** ages).float().to(self.values.device)
-        left = (1 - BN_MOMENTUM) ** self._kept
-        unbiased = self._rows / (self._rows - 1)
-        for (mean, var), (means, inverses) in zip(self._running, self._batches, strict=True):
-            mean.mul_(left).view(-1).addmv_(means[: self._kept].T, weights)
-            spreads = inverses[: self._kept].pow(-2).sub_(BN_EPSILON).clamp_(min=0)
-            var.mul_(left).view(-1).addmv_(spreads.T, weights, alpha=unbiased)
-        self._kept = 0
-
     def predict(self, group: Group, X: torch.Tensor, out: torch.Tensor) -> None:
         """X: float32 (n, width) -> out: float32 (models of the group, n); running statistics."""
-        self.fold_statistics()
+        self._running.fold()
         folded = self._fold_layers(group)
         models = group.stop - group.start
         slope = self.architecture.slope
@@ -126,15 +107,13 @@ class Stack:
 
     def running(self, model: int) -> list[torch.Tensor]:
         """Running mean and variance of each layer of a network, copied."""
-        self.fold_statistics()
-        return [values[model].clone() for pair in self._running for values in pair]
+        return self._running.of(model)
 
     def keep(self, models: Sequence[int], groups: Sequence[Group]) -> None:
         """Let all networks but these leave; groups: as in the constructor, of those that stay."""
-        self.fold_statistics()
         chosen = torch.tensor(models, device=self.values.device)
         self.values = self.values[chosen]
-        self._running = [(mean[chosen], var[chosen]) for mean, var in self._running]
+        self._running.keep(chosen)
         self._dropout = tuple(self._dropout[i] for i in models)
         self._adam.keep(self.values, chosen)
         self._bind(groups)
@@ -170,15 +149,9 @@ class Stack:
         self._end_parts = [self._ends[group.start : group.stop] for group in self.groups]
         self._ones = torch.ones(self._rows, device=device)
         self._end_bias_slopes = self._slope_views.end_bias.squeeze(1)
-        self._batches = []
-        self._layers = []
-        for i, n in enumerate(units):
-            statistics = torch.empty(2, _STEPS_KEPT, size * n, device=device)
-            self._batches.append((statistics[0], statistics[1]))
-            self._layers.append(self._layer(i, statistics))
-        self._kept = 0
+        self._layers = [self._layer(i) for i in range(len(units))]
 
-    def _layer(self, i: int, statistics: torch.Tensor) -> LayerSpace:
+    def _layer(self, i: int) -> LayerSpace:
         views, slopes = self._views.hidden[i], self._slope_views.hidden[i]
         gamma, beta = torch.empty(2, *views.gamma.shape, device=self.values.device).unbind(0)
         parts = [slice(group.start, group.stop) for group in self.groups]
@@ -194,8 +167,6 @@ class Stack:
             flat_beta=beta.reshape(-1),
             channels=size[0] * size[1],
             size=tuple(size),
-            mean_rows=statistics[0].unsqueeze(1).unbind(0),
-            inverse_rows=statistics[1].unsqueeze(1).unbind(0),
             weight_parts=[views.weight[part] for part in parts],
             slope_parts=[slopes.weight[part] for part in parts],
             z_parts=[z[part] for part in parts],
@@ -217,9 +188,9 @@ class Stack:
                 # One minibatch serves all networks of a fold.
                 for weight, z, rows in zip(layer.weight_parts, layer.z_parts, inputs, strict=True):
                     turned = rows.T
-                    torch.bmm(weight, turned.expand(len(weight), *turned.shape), out=z)
+                    self._product(weight, turned.expand(len(weight), *turned.shape), z)
             else:
-                torch.bmm(layer.views.weight, hidden[-1], out=layer.z)
+                self._product(layer.views.weight, hidden[-1], layer.z)
             torch.mul(layer.views.gamma, self._factors, out=layer.gamma)
             torch.mul(layer.views.beta, self._factors, out=layer.beta)
             h, mean, inverse = torch.native_group_norm(
@@ -233,15 +204,14 @@ class Stack:
                 BN_EPSILON,
             )
             self._moments.append((mean, inverse))
-            layer.mean_rows[self._kept].copy_(mean)
-            layer.inverse_rows[self._kept].copy_(inverse)
+            self._running.note(i, mean, inverse)
             h = torch.nn.functional.leaky_relu_(h, self.architecture.slope)
             if layer.mask is not None:
                 for limit, mask, source in zip(layer.limits, layer.mask_parts, bits, strict=True):
                     torch.ge(source.window(at, i).view(layer.window), limit, out=mask)
                 h.mul_(layer.mask)
             hidden.append(h)
-        self._kept += 1
+        self._running.end_step()
         return hidden
 
     def _backward(self, inputs: Sequence[torch.Tensor], hidden: list[torch.Tensor]) -> None:
@@ -271,17 +241,17 @@ class Stack:
             torch.mul(dgamma.view(layer.size), self._factors, out=layer.slopes.gamma)
             torch.mul(dbeta.view(layer.size), self._factors, out=layer.slopes.beta)
             if i > 0:
-                torch.bmm(dz, hidden[i - 1].mT, out=layer.slopes.weight)
-                torch.bmm(layer.turned_weight, dz, out=self._layers[i - 1].dh)
+                self._product(dz, hidden[i - 1].mT, layer.slopes.weight)
+                self._product(layer.turned_weight, dz, self._layers[i - 1].dh)
                 continue
             for part, slopes, rows in zip(layer.parts, layer.slope_parts, inputs, strict=True):
-                torch.bmm(dz[part], rows.expand(len(slopes), *rows.shape), out=slopes)
+                self._product(dz[part], rows.expand(len(slopes), *rows.shape), slopes)
 
     def _fold_layers(self, group: Group) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Each layer with its BatchNorm folded in: weight (m, out, in) and shift (m, out, 1)."""
         part = slice(group.start, group.stop)
         folded = []
-        for layer, (mean, var) in zip(self._views.hidden, self._running, strict=True):
+        for layer, (mean, var) in zip(self._views.hidden, self._running.values, strict=True):
             scale = layer.gamma[part] / torch.sqrt(var[part] + BN_EPSILON)
             shift = layer.beta[part] - mean[part] * scale
             folded.append((layer.weight[part] * scale.unsqueeze(2), shift.unsqueeze(2)))

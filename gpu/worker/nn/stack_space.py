@@ -23,7 +23,7 @@ class LayerSpace:
     """A hidden layer's views of weights, gradients and workspaces; *_parts: one a group.
 
     views, slopes: parameters and their gradients. z, dh, mask: (M, units, rows). gamma, beta:
-    with dropout's factor. mean_rows, inverse_rows: where each step notes BatchNorm's moments.
+    with dropout's factor.
     """
 
     views: HiddenViews
@@ -36,8 +36,6 @@ class LayerSpace:
     flat_beta: torch.Tensor
     channels: int
     size: tuple[int, ...]
-    mean_rows: Sequence[torch.Tensor]
-    inverse_rows: Sequence[torch.Tensor]
     weight_parts: Sequence[torch.Tensor]
     slope_parts: Sequence[torch.Tensor]
     z_parts: Sequence[torch.Tensor]

@@ -16,7 +16,12 @@ _CLASSES: dict[Family, str] = {
 
 
 def load_trainer(family: Family, device: str, threads: int) -> Trainer:
-    """Import the family's library and return its trainer. device: "cpu" or "cuda"."""
+    """Import the family's library and return its trainer. device: "cpu", "cuda" or "rocm".
+
+    Its device_name says where it trains in fact; not every library has code for every device.
+    """
+    if (family, device) == ("neural_net", "rocm"):
+        device = "cuda"  # what torch calls AMD's GPUs too
     module = importlib.import_module(f"gpu.worker.trainers.{family}")
     trainer: Trainer = getattr(module, _CLASSES[family])(device=device, threads=threads)
     return trainer

@@ -44,14 +44,14 @@ class _Binned:
 
 
 class CatBoostTrainer:
-    """A Trainer for catboost."""
+    """A Trainer for catboost. It has no code for AMD's GPUs: there it trains on the CPU."""
 
     family = "catboost"
 
     def __init__(self, device: str, threads: int) -> None:
-        self._device = device
+        self._device = "cpu" if device == "rocm" else device
         self._threads = threads
-        self.device_name = device
+        self.device_name = "cpu (catboost has no ROCm code)" if device == "rocm" else device
         self._kept: Kept[_Binned] = Kept()
 
     def fit(
@@ -108,6 +108,7 @@ class CatBoostTrainer:
                 "l2_leaf_reg": params.l2_leaf_reg,
                 "random_strength": params.random_strength,
                 "border_count": bins,
+                "max_ctr_complexity": params.max_ctr_complexity,
                 "iterations": rounds or params.n_estimators,
                 "use_best_model": validation is not None,
                 "random_seed": seed,

@@ -49,15 +49,16 @@ class _Binned:
 class LightGBMTrainer:
     """A Trainer for lightgbm. It trains on the CPU, on a leased GPU as well.
 
-    The published wheels have no CUDA code. Their OpenCL code numbers devices in its own way, so it
-    could not be held to the leased one, and its results cannot be repeated.
+    The published wheels have neither CUDA nor ROCm code. Their OpenCL code numbers devices in its
+    own way, so it could not be held to the leased one, and its results cannot be repeated.
     """
 
     family = "lightgbm"
 
     def __init__(self, device: str, threads: int) -> None:
         self._threads = threads
-        self.device_name = "cpu" if device == "cpu" else "cpu (lightgbm wheels have no CUDA code)"
+        code = {"cuda": "CUDA", "rocm": "ROCm"}.get(device)
+        self.device_name = "cpu" if code is None else f"cpu (lightgbm wheels have no {code} code)"
         self._kept: Kept[_Binned] = Kept()
 
     def fit(

@@ -47,11 +47,12 @@ class NeuralNetTrainer:
         torch.set_num_threads(threads)
         # Weights that decay towards zero become denormal numbers, which a CPU computes slowly.
         torch.set_flush_denormal(True)
+        device, self.device_name = _found(device)
         self._device = device
-        self.device_name = device
         if device.startswith("cuda"):
-            self.device_name = f"cuda:0 ({torch.cuda.get_device_name(0)})"
             torch.backends.cuda.matmul.allow_tf32 = True
+            # Sums of bfloat16 products stay float32, also where a long sum is divided.
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         self._folds = EncodedFolds(device)
         self._pack = Pack(device, threads)
         # Folds of a trial that train before anyone asks whether to go on with the others.
@@ -78,6 +79,36 @@ class NeuralNetTrainer:
         self, tasks: Sequence[FitTask], *, rounds: int | None, n_concurrent: int
     ) -> Iterator[TaskEnd]:
         """See BatchTrainer.fit_many."""
+        try:
+            yield from self._fit_many(tasks, rounds, n_concurrent)
+        finally:
+            if self._device.startswith("cuda"):
+                # The next family's worker on this GPU needs room while this one is idle.
+                torch.cuda.empty_cache()
+
+    def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
+        """See Trainer.load. Only tensors are read: weights_only refuses any other object."""
+        del columns
+        encoding = InputEncoding.model_validate(preprocessing["inputs"])
+        architecture = preprocessing["architecture"]
+        network = build_network(
+            encoding.width,
+            architecture["hidden_layers"],
+            architecture["dropout"],
+            use_leaky_relu=architecture["use_leaky_relu"],
+        )
+        state = torch.load(io.BytesIO(blob), map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+        network.to(self._device).eval()
+        return _Model(network, encoding, architecture, self._device)
+
+    def version(self) -> str:
+        """See Trainer.version."""
+        return str(torch.__version__)
+
+    def _fit_many(
+        self, tasks: Sequence[FitTask], rounds: int | None, n_concurrent: int
+    ) -> Iterator[TaskEnd]:
         folds: list[EncodedFold] = []
         packed: list[PackTask] = []
         probes: list[HealthProbe | None] = []
@@ -114,26 +145,6 @@ class NeuralNetTrainer:
                 self._tell(watch, probes[i], end.trained, folds[i])
             yield TaskEnd(indices[i], fitted, end.error, end.networks, end.duration_s)
 
-    def load(self, blob: bytes, preprocessing: dict[str, Any], columns: Columns) -> Predictor:
-        """See Trainer.load. Only tensors are read: weights_only refuses any other object."""
-        del columns
-        encoding = InputEncoding.model_validate(preprocessing["inputs"])
-        architecture = preprocessing["architecture"]
-        network = build_network(
-            encoding.width,
-            architecture["hidden_layers"],
-            architecture["dropout"],
-            use_leaky_relu=architecture["use_leaky_relu"],
-        )
-        state = torch.load(io.BytesIO(blob), map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-        network.to(self._device).eval()
-        return _Model(network, encoding, architecture, self._device)
-
-    def version(self) -> str:
-        """See Trainer.version."""
-        return str(torch.__version__)
-
     def _tell(
         self,
         watch: Watch,
@@ -153,6 +164,16 @@ class NeuralNetTrainer:
         if self._device.startswith("cuda"):
             with noted(watch.absent, "the peak of the GPU's memory"):
                 watch.peak_vram_mib = torch.cuda.max_memory_reserved() / 2**20
+
+
+def _found(device: str) -> tuple[str, str]:
+    """Where to train, and how people are told."""
+    if not device.startswith("cuda"):
+        return device, device
+    if not torch.cuda.is_available():
+        # A torch built for the CPU, or for a newer driver than this machine has.
+        return "cpu", "cpu (this torch cannot use the GPU)"
+    return device, f"cuda:0 ({torch.cuda.get_device_name(0)})"
 
 
 def _probe(

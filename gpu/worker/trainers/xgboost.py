@@ -42,14 +42,13 @@ class _Binned:
 
 
 class XGBoostTrainer:
-    """A Trainer for xgboost."""
+    """A Trainer for xgboost. Without code for the leased GPU it trains on the CPU, and says so."""
 
     family = "xgboost"
 
     def __init__(self, device: str, threads: int) -> None:
-        self._device = device
+        self._device, self.device_name = _place(device)
         self._threads = threads
-        self.device_name = device
         self._kept: Kept[_Binned] = Kept()
 
     def fit(
@@ -145,6 +144,19 @@ class XGBoostTrainer:
             enable_categorical=True,
             ref=ref,
         )
+
+
+def _place(device: str) -> tuple[str, str]:
+    """What xgboost is told, and what people are told."""
+    if device == "cpu":
+        return "cpu", "cpu"
+    build = xgb.build_info()
+    # A build for AMD has the CUDA code too, in translation, and calls its device cuda.
+    code = "ROCm" if build.get("USE_HIP") else "CUDA" if build.get("USE_CUDA") else "GPU"
+    wanted = {"cuda": "CUDA", "rocm": "ROCm"}[device]
+    if code == wanted:
+        return "cuda", device
+    return "cpu", f"cpu (this xgboost has no {wanted} code)"
 
 
 class _Watcher(xgb.callback.TrainingCallback):  # type: ignore[misc]  # the library is not typed

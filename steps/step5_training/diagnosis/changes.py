@@ -21,8 +21,8 @@ from steps.step5_training.settings import Settings
 STEP = 5
 # The other parameters concern every family.
 _NETWORK = frozenset(
-    {"epochs", "patience", "batch_mode", "optimizer", "normalize_features", "use_leaky_relu"}
-    | {"max_learning_rate", "dropout", "n_concurrent_nn"}
+    {"epochs", "patience", "clip_norm", "batch_mode", "optimizer", "normalize_features"}
+    | {"use_leaky_relu", "nn_precision", "max_learning_rate", "dropout", "n_concurrent_nn"}
 )
 _TREES = frozenset(
     {"n_estimators", "early_stopping_rounds", "coarse_bins", "tree_parallel_workers"}

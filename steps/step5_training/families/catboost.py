@@ -15,6 +15,10 @@ from steps.step5_training.settings import Settings
 # found by fitting the best trial's folds once more with them (benchmarks/bins.py).
 SEARCH_BINS = 63
 FULL_BINS = 254
+# So many categories are combined in one feature. In the search none are, which takes about half of
+# the time on a table with categories (benchmarks/bins.py); 4 is catboost's default.
+SEARCH_COMBINED = 1
+FULL_COMBINED = 4
 
 
 def _search_space(settings: Settings, n_rows: int) -> SearchSpace:
@@ -33,6 +37,7 @@ def _complete(values: Mapping[str, Any], settings: Settings) -> CatBoostParams:
     return CatBoostParams(
         **values,
         border_count=SEARCH_BINS if settings.coarse_bins else FULL_BINS,
+        max_ctr_complexity=SEARCH_COMBINED if settings.coarse_bins else FULL_COMBINED,
         n_estimators=settings.n_estimators,
         early_stopping_rounds=settings.early_stopping_rounds,
     )
@@ -43,7 +48,7 @@ SPEC = FamilySpec(
     search_space=_search_space,
     complete=_complete,
     rounds_param="n_estimators",
-    full_resolution={"border_count": FULL_BINS},
+    full_resolution={"border_count": FULL_BINS, "max_ctr_complexity": FULL_COMBINED},
     sources=(
         "CatBoost documentation, Parameter tuning",
         "Prokhorenkova et al. 2018, CatBoost: unbiased boosting with categorical features",

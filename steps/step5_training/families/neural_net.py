@@ -41,10 +41,12 @@ def _complete(values: Mapping[str, Any], settings: Settings) -> NeuralNetParams:
         hidden_layers=layers,
         epochs=settings.epochs,
         patience=settings.patience,
+        clip_norm=settings.clip_norm,
         optimizer=settings.optimizer,
         batch_mode=settings.batch_mode,
         use_leaky_relu=settings.use_leaky_relu,
         normalize_features=settings.normalize_features,
+        precision=settings.nn_precision,
     )
 
 

@@ -24,17 +24,9 @@ from steps.contract import (
     StepResult,
     TrialNow,
 )
-from steps.contract.diagnostics import (
-    FILE,
-    FOLDER,
-    HISTORY,
-    FamilyDiagnostics,
-    TrainingDiagnostics,
-)
 from steps.entry import run_step, stop_requested
 from steps.errors import StepRefused
 from steps.files import replace_quickly, sha256_file, write_text_atomic
-from steps.policies import HALT_FILE
 
 
 def run(request: StepRequest) -> StepResult:
@@ -68,6 +60,15 @@ def act_complete(request: StepRequest) -> StepResult:
 
 def act_diagnosed(request: StepRequest) -> StepResult:
     """Trains, finds nothing, and leaves its diagnostics, as Step 5 does."""
+    # Imported where it is needed: every test of the watcher starts this module.
+    from steps.contract.diagnostics import (
+        FILE,
+        FOLDER,
+        HISTORY,
+        FamilyDiagnostics,
+        TrainingDiagnostics,
+    )
+
     verdict = Signal(verdict="none", reasons=("the holdout R2 is not above 0",))
     found = TrainingDiagnostics(
         run_id=request.run_id,
@@ -158,6 +159,8 @@ def act_polite(request: StepRequest) -> StepResult:
 
 def act_halting_first(request: StepRequest) -> StepResult:
     """Makes the halt file itself, and stops as it says; complete when it is tried again."""
+    from steps.policies import HALT_FILE
+
     if request.attempt > 1:
         return act_complete(request)
     (Path(request.workspace) / HALT_FILE).write_text("the room is too hot")

@@ -1,6 +1,7 @@
 """--doctor: obstacles first, versions against ranges, families to devices."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -42,8 +43,32 @@ def test_requirements_name_the_libraries_of_the_product():
 
 def test_gpu_is_named_for_each_family(folder):
     found = _examine(folder, [GPU])
-    assert dict(found.placement)["xgboost"].startswith("cuda:0")
+    where = dict(found.placement)
+    assert where["xgboost"].startswith("cuda:0; one trial a GPU, CPU threads beside each: ")
+    assert "its library computes on the CPU only" in where["lightgbm"]
+    assert where["lightgbm"].startswith("CPU slots of one thread: ")
     assert found.reasons == ()
+
+
+def test_what_no_gpu_can_be_used_by_is_said_to_train_on_the_cpu(folder):
+    found = _examine(folder, [replace(GPU, torch=False)])
+    where = dict(found.placement)
+    assert where["neural_net"] == where["lightgbm"]
+    assert where["xgboost"].startswith("cuda:0")
+    trees = {"neural_net": False, "xgboost": False, "catboost": False}
+    policy = Policy.model_validate({"training": {"families": trees}})
+    where = dict(_examine(folder, [GPU], policy).placement)
+    assert "computes on the CPU only" in where["lightgbm"]
+    assert "no GPU is visible" not in where["lightgbm"]
+
+
+def test_leases_that_other_users_do_not_see_are_said(folder, monkeypatch):
+    monkeypatch.setattr(doctor, "sharing_note", lambda: "among this user's runs only")
+    assert _examine(folder, [GPU], notes=("a note",)).device_notes == (
+        "a note",
+        "among this user's runs only",
+    )
+    assert _examine(folder, [CPU]).device_notes == ()
 
 
 def test_family_that_the_policy_forbids_runs_nowhere(folder):
@@ -104,8 +129,9 @@ def test_a_lease_that_is_held_is_shown_with_its_holder_and_a_stale_one_is_not(fo
     (tmp_path / "cpu-slot-0.lock").write_text("left behind")
     assert _examine(folder, [CPU], lock_dir=tmp_path).devices[0].lease is None
     with FileLock(tmp_path / "GPU-1234.lock"):
-        (state,) = _examine(folder, [GPU], lock_dir=tmp_path).devices
-    assert str(state.lease).startswith("pid ")
+        gpu, *slots = _examine(folder, [GPU], lock_dir=tmp_path).devices
+    assert str(gpu.lease).startswith("pid ")
+    assert {state.device.kind for state in slots} == {"cpu"}
 
 
 def test_a_gpu_that_others_fill_is_warned_of(folder, monkeypatch):

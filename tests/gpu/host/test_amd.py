@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gpu.host import amd, devices
+from gpu.host import amd, crowding, devices
 from gpu.host.amd import free_of, list_amd_gpus
-from gpu.host.devices import crowded, detect
+from gpu.host.crowding import crowded
+from gpu.host.devices import detect
 
 GIB = 1 << 30
 
@@ -85,7 +86,7 @@ def test_without_a_rocm_build_of_torch_the_cards_are_not_used(cards, monkeypatch
 
 
 def test_a_full_card_is_crowded(cards, monkeypatch):
-    monkeypatch.setattr(devices, "free_of", lambda uuid: amd.free_of(uuid, cards))
+    monkeypatch.setattr(crowding, "free_of", lambda uuid: amd.free_of(uuid, cards))
     device = devices.Device("rocm", "GPU-cd34", 2, "AMD GPU", 16384, 16384)
     assert crowded(device, 13 * 1024) is None
     assert "13312 MiB free, 14336 MiB are needed" in crowded(device, 14 * 1024)

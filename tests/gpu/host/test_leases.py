@@ -3,12 +3,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
 
 from gpu.host.devices import Device, cpu_slots
-from gpu.host.leases import LeaseQueue, machine_lock_dir
+from gpu.host.leases import LeaseQueue
 
 HOLD = """
 import sys
@@ -80,11 +81,39 @@ def test_a_preferred_device_is_leased_first_if_it_is_free(queue):
     assert queue.try_lease("b", prefer=[last.uuid]).device == queue.devices[0]
 
 
-def test_the_lock_folder_is_one_for_a_user_whatever_the_environment_says(monkeypatch):
-    before = machine_lock_dir()
-    monkeypatch.setenv("LOGNAME", "somebody else")
-    monkeypatch.setenv("USER", "somebody else")
-    assert machine_lock_dir() == before
+def test_only_devices_that_will_do_are_leased_and_preferred_ones_first(queue):
+    first, second = queue.devices
+    assert queue.try_lease("a", prefer=[first.uuid], among=[second]).device == second
+    assert queue.try_lease("b", prefer=[second.uuid], among=[second]) is None
+    assert queue.try_lease("c", among=[]) is None
+    assert queue.try_lease("d").device == first
+
+
+def test_a_device_without_room_is_left_to_others(tmp_path):
+    full = {"cpu-slot-0"}
+    queue = LeaseQueue(cpu_slots(2), tmp_path, room=lambda device: device.uuid not in full)
+    assert queue.try_lease("a").device.uuid == "cpu-slot-1"
+    assert queue.try_lease("b") is None
+    assert LeaseQueue(cpu_slots(1), tmp_path).taken_elsewhere() == ()
+    full.clear()
+    assert queue.try_lease("b").device.uuid == "cpu-slot-0"
+
+
+def test_gpus_are_leased_on_the_whole_machine_and_cpu_slots_by_each_user(tmp_path, monkeypatch):
+    """Two processes whose temporary folders differ, as those of two users may."""
+    gpu = Device("cuda", "GPU-1", 0, "a GPU", 1000, 900)
+    monkeypatch.setenv("WATCHER_LEASE_DIR", str(tmp_path / "for all"))
+    queues = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+        queues.append(queue := LeaseQueue([gpu, *cpu_slots(1)]))
+        slot = queue.try_lease(name, among=[queue.devices[1]])
+        assert slot is not None
+    assert queues[0].try_lease("one", among=[gpu]) is not None
+    assert queues[1].try_lease("other", among=[gpu]) is None
+    assert queues[1].taken_elsewhere() == (gpu,)
+    assert [path.name for path in (tmp_path / "for all").iterdir()] == ["GPU-1.lock"]
 
 
 def test_a_lock_file_that_was_left_behind_is_no_lease(tmp_path):

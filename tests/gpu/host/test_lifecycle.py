@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gpu.host.devices import Device
+from gpu.host.devices import Device, devices_of
 from gpu.host.instructions import GiveBack, Kill, Report, Send, Spawn
 from gpu.host.leases import Lease
 from gpu.host.lifecycle import Lifecycle
@@ -34,6 +34,8 @@ from gpu.protocol import (
 
 SLOTS = [Device("cpu", f"cpu-slot-{i}", i, f"CPU slot {i}", 1000, 900) for i in range(2)]
 GPUS = [Device("cuda", f"GPU-{name}", i, f"GPU {i}", 1000, 900) for i, name in enumerate("ab")]
+MIXED = [GPUS[0], *SLOTS]
+EXCLUSIVE = Device("cuda", "GPU-x", 9, "GPU x", 1000, 900, exclusive=True)
 PATIENCE = Patience(ready_s=100.0, idle_s=30.0, pong_s=10.0, exit_s=2.0)
 PING, SHUTDOWN = Ping(command="ping"), Shutdown(command="shutdown")
 
@@ -236,6 +238,14 @@ def test_a_refusal_of_a_batch_as_a_whole_fails_each_of_its_open_jobs():
         ]
 
 
+def test_the_failure_of_the_first_job_of_a_batch_without_a_name_is_not_that_of_all():
+    work = batch("a", "b").model_copy(update={"id": None})
+    life = with_busy_worker(work)
+    oom = failed("oom", "no room", "a")
+    assert life.replied(1, oom, 1.0) == [ended(work.trials[0], oom, 1.0)]
+    assert [job.id for unit in life.units for job in unit.open] == ["b"]
+
+
 # --- deaths ----------------------------------------------------------------------------------
 
 
@@ -335,15 +345,25 @@ def test_a_process_of_one_job_cannot_answer_for_the_others_of_its_batch():
     assert "for another job, b" in failure.event.outcome.message
 
 
-def test_a_batch_that_ran_out_of_memory_is_tried_again_by_halves_then_one_by_one():
-    work = batch("a", "b", "c")
-    life = with_busy_worker(work.model_copy(update={"n_concurrent": 0}))
+@pytest.mark.parametrize("asked", [0, 5, 99])
+def test_a_batch_that_ran_out_of_memory_is_tried_again_by_halves_then_one_by_one(asked):
+    jobs = tuple(job.model_copy(update={"folds": (0, 1)}) for job in batch("a", "b", "c").trials)
+    work = batch("a", "b", "c").model_copy(update={"jobs": jobs, "n_concurrent": asked})
+    life = with_busy_worker(work)
     again = life.exited(1, "out of memory", 1.0, of_memory=True)
-    # Three trials of one fold are three networks; half of them is one.
-    assert again[1] == Send(2, work.model_copy(update={"n_concurrent": 1}))
-    life.exited(2, "out of memory", 2.0, of_memory=True)
+    # Three trials of two folds are six networks, however many more were allowed.
+    half = 2 if asked == 5 else 3
+    assert again[1] == Send(2, work.model_copy(update={"n_concurrent": half}))
+    alone = life.exited(2, "out of memory", 2.0, of_memory=True)
+    # One trial a process, and of that one network at a time.
+    one = {"jobs": jobs[:1], "n_concurrent": 1}
+    assert alone[:2] == [
+        Spawn(3, "neural_net", SLOTS[0], once=True),
+        Send(3, work.model_copy(update=one)),
+    ]
     last = life.exited(3, "out of memory", 3.0, of_memory=True)
     assert last[0].event.outcome.kind == "oom"
+    assert last[2] == Send(4, work.model_copy(update={**one, "jobs": jobs[1:2]}))
     assert life.exited(4, "a bug", 3.0)[0].event.outcome.kind == "crashed"
 
 
@@ -567,6 +587,32 @@ def test_a_worker_is_started_ahead_once_and_on_a_gpu_under_a_lease_only():
     assert life.foreseen("xgboost", 5.0) == []
 
 
+def test_beside_gpus_a_worker_is_started_ahead_where_its_family_trains():
+    life = make(devices=MIXED)
+    assert life.foreseen("lightgbm", 0.0) == [Spawn(1, "lightgbm", SLOTS[0], once=False)]
+    assert life.foreseen("xgboost", 0.0) == []
+    life.submitted(trial("x", "xgboost"), lease(GPUS[0]), 1.0)
+    assert life.foreseen("catboost", 2.0) == [Spawn(3, "catboost", GPUS[0], once=False)]
+
+
+def test_an_exclusive_gpu_has_no_worker_but_that_of_its_lease():
+    """One that waits, or starts ahead, would keep the next one out, of whatever run it is."""
+    life = make(devices=[EXCLUSIVE, GPUS[1]])
+    job, held = trial("x", "xgboost"), lease(EXCLUSIVE)
+    assert life.submitted(job, held, 0.0)[0] == Spawn(1, "xgboost", EXCLUSIVE, once=True)
+    assert life.foreseen("catboost", 0.0) == []
+    life.replied(1, ready("xgboost"), 0.0)
+    # It is gone before the lease is back.
+    assert life.replied(1, done("x"), 1.0) == [
+        ended(job, done("x"), 1.0),
+        Kill(1),
+        GiveBack(held),
+    ]
+    life.submitted(trial("x"), lease(EXCLUSIVE), 2.0)
+    life.submitted(trial("y"), lease(GPUS[1]), 2.0)
+    assert life.foreseen("catboost", 3.0) == [Spawn(4, "catboost", GPUS[1], once=False)]
+
+
 def test_a_busy_worker_does_not_keep_another_from_being_started_ahead():
     life = with_busy_worker(trial())
     assert life.foreseen("lightgbm", 1.0) == [Spawn(2, "lightgbm", SLOTS[0], once=False)]
@@ -690,6 +736,23 @@ def test_work_on_cpu_slots_is_finished_there_when_gpus_are_used_again():
     ]
 
 
+def test_workers_on_the_cpu_go_once_their_family_trains_on_gpus():
+    life = make()
+    for number, family in enumerate(("xgboost", "lightgbm"), start=1):
+        life.foreseen(family, 0.0)
+        life.replied(number, ready(family), 0.0)
+    job, held = trial("c", "catboost"), lease(SLOTS[1])
+    life.submitted(job, held, 0.0)
+    life.replied(3, ready("catboost"), 0.0)
+    assert life.moved(MIXED, "moved", 1.0) == [Send(1, SHUTDOWN)]
+    assert life.replied(3, done("c"), 2.0) == [
+        ended(job, done("c"), 2.0),
+        Send(3, SHUTDOWN),
+        GiveBack(held),
+    ]
+    assert life.workers[2] is WorkerState.IDLE
+
+
 def test_as_many_idle_workers_are_kept_as_the_new_devices_need():
     life = make(devices=GPUS[:1])
     slots = [Device("cpu", f"slot-{i}", i, f"slot {i}", 1000, 900) for i in range(4)]
@@ -714,21 +777,29 @@ class AnyOrder(RuleBasedStateMachine):
     The shell is played here: it does the instructions, and complains of those that cannot be done.
     """
 
-    @initialize(persistent=st.booleans(), gpus=st.booleans(), keep=st.integers(0, 2))
-    def open(self, persistent, gpus, keep):
+    @initialize(
+        persistent=st.booleans(),
+        devices=st.sampled_from([SLOTS, GPUS, MIXED, [EXCLUSIVE, *MIXED]]),
+        keep=st.integers(0, 2),
+    )
+    def open(self, persistent, devices, keep):
         self.now = 0.0
-        self.devices = GPUS if gpus else SLOTS
+        self.devices = devices
         self.free = list(self.devices)
         self.life = make(devices=self.devices, persistent=persistent, keep=keep)
         self.alive, self.heard, self.leases = {}, {}, []
+        self.exclusive = set()
         self.open_jobs, self.outcomes = {}, {}
         self.numbers = itertools.count()
 
     def do(self, instructions):
         for instruction in instructions:
             match instruction:
-                case Spawn(worker, family):
+                case Spawn(worker, family, device):
                     assert worker not in self.alive
+                    if device.exclusive:
+                        assert not self.exclusive & self.alive.keys()
+                        self.exclusive.add(worker)
                     self.alive[worker] = family
                     self.heard[worker] = []
                 case Send(worker, message):
@@ -742,6 +813,7 @@ class AnyOrder(RuleBasedStateMachine):
                     del self.alive[worker]
                 case GiveBack(lease):
                     self.leases.remove(lease)
+                    assert not (lease.device.exclusive and self.exclusive & self.alive.keys())
                     if lease.device in self.devices:
                         self.free.append(lease.device)
                 case Report(JobEnded(job, outcome, wall_s)):
@@ -765,12 +837,13 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.free)
     @rule(
         data=st.data(),
-        family=st.sampled_from(["lightgbm", "neural_net"]),
         size=st.integers(0, 3),
         deadline_s=st.none() | st.integers(1, 100),
     )
-    def work_comes(self, data, family, size, deadline_s):
+    def work_comes(self, data, size, deadline_s):
         device = data.draw(st.sampled_from(self.free))
+        fit = [f for f in ("lightgbm", "neural_net") if device in devices_of(f, self.devices)]
+        family = data.draw(st.sampled_from(fit))
         self.free.remove(device)
         self.leases.append(lease(device))
         jobs = [trial(f"j{next(self.numbers)}", family, deadline_s) for _ in range(max(1, size))]
@@ -839,7 +912,7 @@ class AnyOrder(RuleBasedStateMachine):
     def persistence_is_switched(self, persistent):
         self.do(self.life.switched(persistent, self.now))
 
-    @rule(devices=st.sampled_from([SLOTS, SLOTS[:1], GPUS, GPUS[:1], GPUS[1:], []]))
+    @rule(devices=st.sampled_from([SLOTS, SLOTS[:1], GPUS, GPUS[:1], MIXED, [EXCLUSIVE], []]))
     def other_devices_are_used(self, devices):
         self.devices = devices
         leased = [held.device for held in self.leases]

@@ -106,9 +106,8 @@ def test_a_machine_without_groups_has_no_limits_and_counts_kills_since_boot(tmp_
     assert memory_kills(tmp_path) == 4
 
 
-def test_a_quota_cuts_the_cores_and_is_the_reason(monkeypatch):
-    monkeypatch.setattr(machine, "group_limits", lambda: GroupLimits(cores=1.5))
-    assert machine.usable_cores() == 1
+def test_a_quota_is_a_reason_for_the_number_of_cores(monkeypatch):
+    monkeypatch.setattr(machine, "cpu_quota", lambda: 1.5)
     assert "quota is 1.5" in machine.why_cores()
 
 

@@ -67,3 +67,45 @@ def test_an_older_process_without_any_environment_is_not_waited_for(monkeypatch)
         finally:
             bare.kill()
     assert len(waits) < marks.LOOKS
+
+
+EXITING = 0x4
+
+
+@pytest.fixture
+def processes(tmp_path, monkeypatch):
+    """Lay out a process as the kernel shows it; returns how often was slept, and the signals."""
+    slept, signals = [], []
+    monkeypatch.setattr(marks, "_PROC", tmp_path)
+    monkeypatch.setattr(marks.time, "sleep", slept.append)
+    monkeypatch.setattr(marks.os, "pidfd_open", lambda pid: os.open(os.devnull, os.O_RDONLY))
+    monkeypatch.setattr(marks.signal, "pidfd_send_signal", lambda _, number: signals.append(number))
+
+    def lay_out(state, flags=0, environment=b""):
+        folder = tmp_path / "70"
+        folder.mkdir()
+        (folder / "environ").write_bytes(environment)
+        (folder / "stat").write_text(f"70 (a worker) {state} 0 0 0 0 0 {flags}" + " 0" * 43)
+        return slept, signals
+
+    return lay_out
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "waits"),
+    [("Z", 0, 0), ("X", 0, 0), ("D", EXITING, 0), ("S", 0, marks.LOOKS)],
+)
+def test_one_that_is_dead_or_dying_and_shows_no_environment_is_not_waited_for(
+    processes, state, flags, waits
+):
+    """Most kernels show it so; a killed worker is a zombie until its parent has reaped it."""
+    slept, signals = processes(state, flags)
+    marks.kill_marked(b"WATCHER_WORKER=1", 70)
+    assert (len(slept), signals) == (waits, [])
+
+
+def test_one_that_does_not_die_of_it_gets_the_signal_once(processes):
+    slept, signals = processes("D", environment=b"HOME=/\0WATCHER_WORKER=1\0")
+    marks.kill_marked(b"WATCHER_WORKER=1", 70)
+    assert signals == [9]
+    assert len(slept) == 1

@@ -13,7 +13,8 @@ import pynvml
 import pytest
 
 from gpu.host import devices, nvidia
-from gpu.host.devices import crowded, detect, occupants
+from gpu.host.crowding import crowded, filled_by_others, occupants
+from gpu.host.devices import detect
 
 MIB = 1 << 20
 
@@ -304,6 +305,44 @@ def test_an_exclusive_gpu_is_crowded_by_any_foreign_process(nvml):
     assert "one process at a time" in crowded(device, 100)
     nvml([Card("GPU-1", compute_mode=mode)])
     assert crowded(device, 100) is None
+
+
+def test_a_gpu_is_waited_for_only_where_a_process_that_can_be_seen_fills_it(nvml):
+    """In a container the driver's numbers may mean our own workers: nothing is seen of those."""
+    nvml([Card("GPU-1", free_mib=800, processes={4_000_000: 23000})])
+    device = detect({}).devices[0]
+    assert crowded(device, 900) is not None
+    assert filled_by_others(device, 900) is None
+    assert filled_by_others(devices.cpu_slots(1)[0], 1e12) is None
+    nvml([Card("GPU-1", free_mib=800, processes={1: 23000, 4_000_000: None})])
+    words = filled_by_others(device, 900)
+    assert words.startswith("Test GPU has 800 MiB free, 900 MiB are needed; held by pid 1 ")
+    assert "4000000" not in words
+    assert filled_by_others(device, 800) is None
+    nvml([])
+    assert filled_by_others(device, 800) is None
+
+
+def test_our_own_workers_do_not_fill_a_gpu(nvml):
+    with subprocess.Popen(["sleep", "60"]) as worker:
+        nvml([Card("GPU-1", free_mib=0, processes={worker.pid: 900, 1: 100})])
+        device = detect({}).devices[0]
+        try:
+            assert filled_by_others(device, 900) is None
+            assert "900 MiB free" in filled_by_others(device, 901)
+        finally:
+            worker.kill()
+
+
+def test_devices_know_whether_they_take_one_process_and_whether_torch_can_use_them(
+    nvml, monkeypatch
+):
+    nvml([Card("GPU-1", compute_mode=pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS), Card("GPU-2")])
+    for build, usable in (("", True), ("cu126", True), ("cpu", False)):
+        monkeypatch.setattr(devices, "_torch_build", lambda build=build: build)
+        found = detect({}).devices
+        assert [device.exclusive for device in found] == [True, False]
+        assert [device.torch for device in found] == [usable, usable]
 
 
 def test_a_gpu_that_has_fallen_off_the_bus_is_crowded_for_good(nvml):

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gpu.host import child
 from gpu.host.devices import Device, cpu_slots
 from gpu.host.leases import LeaseQueue
 from gpu.host.pool import FoldFitted, JobEnded, JobStarted, Pool
@@ -323,6 +324,8 @@ def test_work_that_cannot_be_sent_takes_no_lease(pool, leases, tmp_path):
         pool.try_start(make_job(tmp_path, words="x" * (9 << 20)))
     with pytest.raises(ValueError, match="got twice: job"):
         pool.try_start(TrainBatch(jobs=(make_job(tmp_path), make_job(tmp_path))))
+    with pytest.raises(ValueError, match="an id of its own, got that of its job job"):
+        pool.try_start(TrainBatch(jobs=(make_job(tmp_path),), id="job"))
     assert leases.held == ()
     assert pool.try_start(make_job(tmp_path, "hang"))
     with pytest.raises(ValueError, match="job: running already"):
@@ -376,6 +379,17 @@ def test_a_worker_that_aborts_for_want_of_memory_is_told_from_a_bug(either, tmp_
     assert outcome.kind == "oom"
     assert "SIGABRT (it ended when memory ran out" in outcome.message
     assert started == 3
+
+
+def test_a_process_killed_for_memory_just_before_a_job_has_nothing_to_do_with_its_end(
+    pool, tmp_path, monkeypatch
+):
+    kills = [3]
+    monkeypatch.setattr(child, "memory_kills", lambda: kills[0])
+    run_one(pool, tmp_path, "succeed", job_id="before")
+    kills[0] = 4
+    outcome, _ = run_one(pool, tmp_path, "die")
+    assert outcome.kind == "crashed"
 
 
 def test_a_batch_goes_on_with_the_jobs_that_are_not_answered(either, tmp_path):
@@ -589,6 +603,26 @@ def test_a_device_taken_away_cuts_its_work_off_at_once_and_the_next_work_goes_el
     assert [held.device.kind for held in leases.held] == ["cpu"]
     ended, _ = outcomes(pool)
     assert isinstance(ended["a"], TrialDone)
+
+
+def test_each_family_works_on_its_own_kind_of_device(open_pool, leases, tmp_path):
+    """On a CPU slot a worker has one thread; it goes on there when the GPU is switched off."""
+    pool = open_pool()
+    gpu = Device("cuda", "GPU-0", 0, "GPU 0", 1000, 900)
+    pool.use([gpu, *cpu_slots(1)], threads=3, reason="moved")
+    assert pool.try_start(make_job(tmp_path, "hang", "a", family="xgboost"))
+    assert not pool.try_start(make_job(tmp_path, "hang", "b", family="catboost"))
+    assert pool.try_start(make_job(tmp_path, "hang", "c", family="lightgbm"))
+    assert not pool.try_start(make_job(tmp_path, "hang", "d", family="lightgbm"))
+    held = [(lease.holder, lease.device.kind) for lease in leases.held]
+    assert held == [("a", "cuda"), ("c", "cpu")]
+    words = [child.cmdline() for child in children()]
+    asked = {each[each.index("--family") + 1]: each[each.index("--threads") + 1] for each in words}
+    assert asked == {"xgboost": "3", "lightgbm": "1"}
+    pool.use(cpu_slots(2), threads=1, reason="switched off")
+    ended, _ = outcomes(pool)
+    assert (list(ended), ended["a"].kind) == (["a"], "cancelled")
+    assert [job.id for job in pool.running] == ["c"]
 
 
 def test_work_on_a_cpu_slot_is_finished_when_gpus_take_over(open_pool, leases, tmp_path):

@@ -61,6 +61,7 @@ def test_the_constants_are_those_of_the_worker():
 
     assert inputs.MAX_ONE_HOT == vram.MAX_ONE_HOT
     assert plan.CPU_STACK_BYTES == vram.CPU_STACK_BYTES
+    assert plan.GPU_STACK_UNITS == vram.GPU_STACK_UNITS
     assert vram.KEPT_MIB * vram.MIB == kept.MOST_BYTES
 
 
@@ -82,6 +83,7 @@ def test_a_larger_network_or_batch_takes_more():
     assert network_mib(network(batch_size=1024), SIZE) > plain
     assert network_mib(network(batch_size=512, dropout=0.1), SIZE) > plain
     assert network_mib(network(batch_size=512, hidden_layers=(128, 32)), SIZE) > plain
+    assert network_mib(network(batch_size=512, precision="bfloat16"), SIZE) > plain
     assert network_mib(network(batch_mode="full"), SIZE) > 5 * plain
 
 
@@ -95,7 +97,8 @@ def test_a_stack_on_the_cpu_stays_in_the_cache():
 def test_the_networks_expected_are_those_that_the_worker_plans(on_gpu, limit):
     from gpu.worker.nn.plan import FoldShape, plan_stacks
 
-    records = [network(batch_size=64)] * 50 + [network(batch_size=256, optimizer="adamw")] * 9
+    wide = network(batch_size=256, hidden_layers=(9_000,))
+    records = [network(batch_size=64)] * 50 + [wide] * 9
     networks = [
         (FoldShape(fold, SIZE.train_rows, SIZE.input_width, validated=True), record)
         for fold in range(SIZE.n_folds)

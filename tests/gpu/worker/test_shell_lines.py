@@ -111,15 +111,52 @@ def test_once_answers_one_job(split):
     assert (done.returncode, len(replies)) == (0, 2)
 
 
-# `python -m gpu.trial`, and the training libraries that it has loaded when it ends.
-TRIAL = """
+# The library of a family, where it is not named like it.
+LIBRARIES = {"neural_net": "torch"}
+# Runs the module that is named first; tells the libraries that it has loaded when it ends.
+LOADED = """
 import os, runpy, sys
 def leave(status):
-    names = ("torch", "xgboost", "lightgbm", "catboost", "sklearn")
+    names = ("torch", "xgboost", "lightgbm", "catboost", "sklearn", "pandas", "matplotlib")
     print("loaded", [name for name in names if sys.modules.get(name)], file=sys.stderr, flush=True)
     end(status)
 end, os._exit = os._exit, leave
-runpy.run_module("gpu.trial", run_name="__main__", alter_sys=True)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+# `python -m gpu.trial` once for each way in which a library may fail.
+FAILING = """
+import os, sys
+from types import SimpleNamespace
+import numpy as np
+from gpu import trial
+from gpu.worker import trainers
+from gpu.worker.trainers.base import Diverged
+
+class LibraryError(Exception):
+    pass
+
+def raising(error):
+    def act(*_, **__):
+        raise error
+    return act
+
+def fits(fit):
+    return lambda *_: SimpleNamespace(family="lightgbm", device_name="cpu", fit=fit)
+
+for load in (
+    fits(lambda *_, **__: np.empty(1 << 50)),
+    fits(raising(RuntimeError("CUDA out of memory"))),
+    fits(raising(RuntimeError("a bug"))),
+    fits(raising(LibraryError("what it says"))),
+    fits(raising(ValueError("bad rows"))),
+    fits(raising(Diverged("nan"))),
+    raising(ModuleNotFoundError("no library")),
+):
+    trainers.load_trainer = load
+    child = os.fork()
+    if child == 0:
+        os._exit(trial.main())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 """
 
 
@@ -129,7 +166,7 @@ def test_a_trial_process_prints_one_object_saves_its_model_and_loads_its_own_lib
 ):
     done = subprocess.run(
         [
-            *(sys.executable, "-c", TRIAL, "--model-type", family),
+            *(sys.executable, "-c", LOADED, "gpu.trial", "--model-type", family),
             *("--data-path", str(split), "--params", "{}"),
             *("--save-model", "--model-output-dir", str(tmp_path)),
         ],
@@ -143,8 +180,40 @@ def test_a_trial_process_prints_one_object_saves_its_model_and_loads_its_own_lib
     assert result["r2"] > 0.5
     assert result["checkpoint_path"] == str(tmp_path / f"model.{CHECKPOINT_FORMATS[family]}")
     assert (tmp_path / f"model.{CHECKPOINT_FORMATS[family]}").stat().st_size > 0
-    library = "torch" if family == "neural_net" else family
-    assert done.stderr.splitlines()[-1] == f"loaded {[library]}"
+    assert done.stderr.splitlines()[-1] == f"loaded {[LIBRARIES.get(family, family)]}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_worker_loads_the_library_of_its_family_and_no_other(family):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, "gpu.worker", "--family", family],
+        input='{"command":"shutdown"}\n',
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert json.loads(done.stdout)["family"] == family
+    assert done.stderr.splitlines()[-1] == f"loaded {[LIBRARIES.get(family, family)]}"
+
+
+def test_a_trial_process_prints_one_object_whatever_its_library_raises(split):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", FAILING, "--model-type", "lightgbm"),
+            *("--data-path", str(split)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    failures = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [failure["status"] for failure in failures] == ["error"] * 7
+    assert [failure["kind"] for failure in failures] == [
+        *("oom", "oom", "internal", "internal", "bad_job", "diverged", "internal")
+    ]
+    assert failures[3]["message"].startswith("LibraryError: what it says\n")
 
 
 def test_a_trial_process_says_what_is_wrong_and_fails(tmp_path):

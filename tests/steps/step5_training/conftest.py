@@ -9,8 +9,9 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from gpu.host import devices
-from gpu.host.devices import Detection, cpu_slots
+from gpu.host.devices import Detection, cpu_slots, devices_of
 from gpu.host.pool import FoldFitted, JobEnded, JobStarted
+from gpu.host.units import work_family
 from gpu.host.vram import DataSize
 from gpu.protocol import (
     FinalFit,
@@ -90,7 +91,8 @@ class FakePool:
                 self.cancel(self.units[unit][0][0].id, reason)
 
     def try_start(self, work):
-        free = [device for device in self.devices if device.uuid not in self.busy]
+        mine = devices_of(work_family(work), self.devices)
+        free = [device for device in mine if device.uuid not in self.busy]
         if not free or self.held_elsewhere:
             return False
         self.placed[work.id] = free[0]

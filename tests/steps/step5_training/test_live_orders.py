@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from gpu.host.devices import Device
+from gpu.host.units import work_family
 from gpu.protocol import FinalFit, TrainTrial
 from steps.step5_training.comparison import Gpus, Orders
 
@@ -67,6 +68,11 @@ def watched(pool, look):
         return done
 
     pool.try_start = try_start
+
+
+def on_gpus(work):
+    """Whether the work is of a family that trains on GPUs where there are some."""
+    return work_family(work) != "lightgbm"
 
 
 # --- stop after the current trial ------------------------------------------------------------
@@ -187,9 +193,14 @@ def test_gpus_off_moves_all_work_to_cpu_slots_and_loses_nothing(world, undisturb
     script = Script({12: Orders(gpus=NO_GPUS)})
     scheduler, studies, pool, *_ = world(families=FAMILIES, slots=3, gpus=GPUS, orders=script)
     kinds = []
-    watched(pool, lambda work, device: kinds.append((script.now.gpus.use, device.kind)))
+    watched(
+        pool,
+        lambda work, device: kinds.append((on_gpus(work), script.now.gpus.use, device.kind)),
+    )
     comparison = scheduler.run()
-    assert set(kinds) == {(True, "cuda"), (False, "cpu")}
+    moved = {(True, True, "cuda"), (True, False, "cpu")}
+    assert set(kinds) == {*moved, (False, True, "cpu"), (False, False, "cpu")}
+    assert not any(name.startswith("lightgbm") for name in pool.cancelled)
     assert len(pool.cancelled) >= 2
     assert len(pool.devices) == 3
     assert values(studies) == undisturbed
@@ -206,7 +217,10 @@ def test_one_gpu_off_takes_no_more_work_while_the_other_is_not_disturbed(world, 
     script = Script({8: Orders(gpus=Gpus(off=(name,)))})
     scheduler, studies, pool, *_ = world(families=FAMILIES, slots=3, gpus=GPUS, orders=script)
     placed = []
-    watched(pool, lambda work, device: placed.append((script.now.gpus.off, device.uuid)))
+    watched(
+        pool,
+        lambda work, device: on_gpus(work) and placed.append((script.now.gpus.off, device.uuid)),
+    )
     scheduler.run()
     assert {uuid for off, uuid in placed if off} == {"GPU-a"}
     assert {uuid for off, uuid in placed if not off} == {"GPU-a", "GPU-b"}
@@ -221,7 +235,7 @@ def test_gpus_switched_on_again_come_back_and_trials_on_cpu_slots_are_finished(w
     script = Script({8: Orders(gpus=NO_GPUS), 20: Orders()})
     scheduler, studies, pool, *_ = world(families=FAMILIES, slots=3, gpus=GPUS, orders=script)
     placed = []
-    watched(pool, lambda work, device: placed.append((script.looks, device.kind)))
+    watched(pool, lambda work, device: on_gpus(work) and placed.append((script.looks, device.kind)))
     before = []
     use = pool.use
 
@@ -244,7 +258,7 @@ def test_a_run_that_started_without_gpus_takes_them_when_they_are_allowed(world,
         families=FAMILIES, slots=2, gpus=GPUS, allowed=NO_GPUS, orders=script
     )
     kinds = []
-    watched(pool, lambda work, device: kinds.append(device.kind))
+    watched(pool, lambda work, device: on_gpus(work) and kinds.append(device.kind))
     scheduler.run()
     assert kinds[0] == "cpu"
     assert kinds[-1] == "cuda"
@@ -254,7 +268,7 @@ def test_a_run_that_started_without_gpus_takes_them_when_they_are_allowed(world,
 
 def test_a_final_fit_that_is_cut_off_begins_again_on_a_cpu_slot(world):
     script = Script({})
-    scheduler, _, pool, *_ = world(families=("lightgbm",), gpus=GPUS[:1], orders=script)
+    scheduler, _, pool, *_ = world(families=("xgboost",), gpus=GPUS[:1], orders=script)
     fits = []
 
     def look(work, device):
@@ -265,8 +279,8 @@ def test_a_final_fit_that_is_cut_off_begins_again_on_a_cpu_slot(world):
     watched(pool, look)
     comparison = scheduler.run()
     assert fits == ["cuda", "cpu"]
-    assert comparison.fits["lightgbm"][1].status == "fit_complete"
-    assert pool.cancelled == ["lightgbm-final"]
+    assert comparison.fits["xgboost"][1].status == "fit_complete"
+    assert pool.cancelled == ["xgboost-final"]
 
 
 def test_networks_that_waited_for_a_gpu_are_divided_anew_for_the_slots(world):
@@ -299,6 +313,22 @@ def test_after_the_last_trial_gpus_may_still_be_switched_off(world):
     assert scheduler.run().stopped == LAST
     assert pool.running == ()
     assert all(not study._pending for study in studies.values())
+
+
+def test_beside_a_gpu_the_families_of_the_cpu_train_at_the_same_time(world):
+    """The GPU has work to its end, and so have the slots; neither waits for the other."""
+    seconds = {"xgboost": 3.0, "lightgbm": 3.0}
+    families = ("xgboost", "lightgbm")
+    scheduler, _, pool, clock, _ = world(
+        families=families, slots=3, gpus=GPUS[:1], trials=12, seconds=seconds
+    )
+    ends = {}
+    watched(pool, lambda work, device: ends.update({device.uuid: clock.now}))
+    begun = clock.now
+    scheduler.run()
+    assert set(ends) == {"GPU-a", "cpu-slot-0", "cpu-slot-1", "cpu-slot-2"}
+    alone = sum(pool.lasts(job) for job in pool.started if job.family == "xgboost")
+    assert clock.now - begun < 1.3 * alone
 
 
 # --- all of it at random ---------------------------------------------------------------------

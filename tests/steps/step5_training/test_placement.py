@@ -70,8 +70,18 @@ def test_a_batch_that_the_worker_halved_is_learnt_from():
     assert budget.most(RECORDS, 0) == halved
 
 
-def test_stacks_of_a_gpu_are_not_taken_for_a_want_of_memory():
-    assert NetworkBudget([gpu(800)], SIZE).expected(RECORDS[0], RECORDS, 4) is None
+def test_folds_that_train_apart_on_a_gpu_are_not_taken_for_a_want_of_memory():
+    budget = NetworkBudget([gpu(660)], SIZE)
+    other = dict(RECORDS[0], hidden_layers=(8,))
+    # All folds may be one computation, or each may be one of its own.
+    for limit, expected in ((0, 4), (20, 4), (4, 4), (3, None), (1, None)):
+        assert budget.expected(RECORDS[0], RECORDS, limit) == expected
+    assert budget.expected(other, [*RECORDS, other], 0) == 1
+    before = budget.most(RECORDS, 0)
+    budget.learn(done(4), 4, "a")
+    assert budget.most(RECORDS, 0) == before
+    budget.learn(done(2), 4, "b")
+    assert budget.most(RECORDS, 0) < before
     assert NetworkBudget(cpu_slots(1), SIZE).expected(RECORDS[0], RECORDS, 0) == 4
 
 
@@ -114,8 +124,8 @@ class Uses(list):
         self.append([device.uuid for device in plan.devices])
 
 
-def placed(gpus=ALL, families=("lightgbm", "neural_net"), **settings):
-    return Placement(Settings(**settings), families, SIZE, gpus)
+def placed(gpus=ALL, families=("xgboost", "neural_net"), clock=lambda: 0.0, **settings):
+    return Placement(Settings(**settings), families, SIZE, gpus, clock)
 
 
 def uuids(placement):
@@ -127,8 +137,96 @@ def test_every_gpu_is_used_and_the_reason_names_it(machine):
     placement = placed()
     assert uuids(placement) == ["GPU-a", "GPU-b"]
     (note,) = placement.notes
-    assert note.startswith("one trial a GPU")
+    assert note.startswith("xgboost and neural_net on 2 GPUs, one trial a GPU")
     assert note.endswith("GPU 0 (GPU-a), GPU 1 (GPU-b)")
+
+
+def test_beside_gpus_cpu_slots_serve_what_trains_on_the_cpu(machine):
+    machine[:] = [A, B]
+    placement = placed(families=("lightgbm", "neural_net"), slots=3)
+    slots = ["cpu-slot-0", "cpu-slot-1", "cpu-slot-2"]
+    assert uuids(placement) == ["GPU-a", "GPU-b", *slots]
+    (note,) = placement.notes
+    assert note.startswith("neural_net on 2 GPUs, one trial a GPU")
+    assert "; lightgbm on 3 CPU slots of one thread" in note
+
+
+def test_the_memory_of_the_networks_is_that_of_their_own_devices(machine, monkeypatch):
+    machine[:] = [dataclasses.replace(A, free_mib=70_000), dataclasses.replace(B, free_mib=650)]
+    families = ("lightgbm", "neural_net")
+    least = NetworkBudget([machine[1]], SIZE).most(RECORDS, 0)
+    assert placed(families=families, slots=3).budget.most(RECORDS, 0) == least
+    # Without a torch for GPUs it is that of the machine, by slots.
+    machine[:] = [dataclasses.replace(gpu, torch=False) for gpu in (A, B)]
+    placement = placed(families=("xgboost", "neural_net"), slots=3)
+    free = []
+    monkeypatch.setattr(module, "available_memory_mib", lambda: free.append(1) or 6000.0)
+    expected = NetworkBudget(cpu_slots(3), SIZE).most(RECORDS, 0)
+    assert placement.budget.most(RECORDS, 0) == expected
+    assert len(free) == 2
+    assert any("built for the CPU only" in note for note in placement.notes)
+
+
+def test_gpus_are_left_alone_by_families_that_train_on_the_cpu(machine, monkeypatch):
+    machine[:] = [A, B]
+    monkeypatch.setattr(module, "crowded", None)  # nobody looks at them
+    placement, uses = placed(families=("lightgbm",), slots=2), Uses()
+    assert uuids(placement) == ["cpu-slot-0", "cpu-slot-1"]
+    assert "no family that trains here can use a GPU" in placement.notes
+    assert not placement.follow(Gpus(off=("0",)), uses)
+    assert uses == []
+
+
+def test_slots_stay_in_use_while_the_gpus_beside_them_are_emptied(machine):
+    machine[:] = [A]
+    placement, uses = placed(families=("lightgbm", "neural_net"), slots=2), Uses()
+    assert placement.follow(Gpus(use=False), uses)
+    slots = ["cpu-slot-0", "cpu-slot-1"]
+    assert uses == [slots, slots]
+
+
+def test_a_gpu_has_the_memory_that_it_had_before_our_own_work_came(machine):
+    machine[:] = [A, B]
+    placement, uses = placed(), Uses()
+    machine[:] = [dataclasses.replace(each, free_mib=700) for each in (A, B)]
+    assert placement.follow(Gpus(off=("0",)), uses)
+    assert [device.free_mib for device in placement.plan.devices] == [70_000]
+
+
+def test_a_gpu_that_others_fill_meanwhile_is_waited_for_and_looked_at_now_and_then(
+    machine, monkeypatch
+):
+    machine[:] = [A]
+    now, asked, full = [0.0], [], [None]
+
+    def filled(device, need_mib):
+        asked.append(device.uuid)
+        return full[0]
+
+    monkeypatch.setattr(module, "filled_by_others", filled)
+    placement = placed(clock=lambda: now[0])
+    assert placement.has_room(cpu_slots(1)[0])
+    assert placement.has_room(A)
+    full[0] = words = "GPU 0 has 12 MiB free, 900 MiB are needed; held by pid 7 train"
+    now[0] = 9.9
+    assert placement.has_room(A)
+    assert len(asked) == 1
+    for now[0] in (10.0, 15.0, 20.0):
+        assert not placement.has_room(A)
+    full[0] = None
+    now[0] = 30.0
+    assert placement.has_room(A)
+    assert len(asked) == 4
+    said = [note for note in placement.notes if note.endswith("; it is waited for")]
+    assert said == [f"{words}; it is waited for"]
+
+
+def test_leases_that_other_users_do_not_see_are_said(machine, monkeypatch):
+    machine[:] = [A]
+    monkeypatch.setattr(module, "sharing_note", lambda: "among this user's runs only")
+    assert "among this user's runs only" in placed().notes
+    machine.clear()
+    assert len(placed().notes) == 1
 
 
 def full(*names):

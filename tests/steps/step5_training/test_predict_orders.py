@@ -75,6 +75,13 @@ def test_a_gpu_that_is_off_from_the_start_is_not_used(pool):
     assert pool.started == ["cpu"]
 
 
+def test_a_model_of_a_family_that_trains_on_the_cpu_is_scored_there(pool):
+    """LightGBM has no use for a GPU, which another run may hold."""
+    job = JOB.model_copy(update={"family": "lightgbm"})
+    _outcome(pool, job, Desk(Orders()), table_mib=1.0)
+    assert pool.started == ["cpu"]
+
+
 def test_a_halt_ends_a_prediction_with_its_reason(pool):
     desk = Desk(Orders(), Orders(stop="watcher_halt.flag exists"))
     with pytest.raises(StepRefused, match="halt") as caught:

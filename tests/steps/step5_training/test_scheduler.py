@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gpu.protocol import FinalFit
+import pytest
+
+from gpu.params import complete_params
+from gpu.protocol import FinalFit, TrainFailed
 from steps.step5_training.comparison import Orders
 from steps.step5_training.finalists import finalist_count
 
@@ -134,7 +137,7 @@ def test_a_wait_for_another_runs_device_is_said(world):
 
     pool.wait = wait
     scheduler.run()
-    assert "waiting for a device that another run holds" in seen[2][2]
+    assert "waiting for a device that another run or process holds" in seen[2][2]
     assert seen[-1][2] == ""
 
 
@@ -156,6 +159,71 @@ def test_a_batch_is_divided_where_devices_would_idle(world):
     scheduler.run()
     # Two batches of the search and one of finalists.
     assert [len(batch.jobs) for batch in pool.batches] == [2, 2, 2, 2, 2, 2]
+
+
+def test_the_last_networks_use_the_devices_that_the_trees_have_left(world):
+    families = ("neural_net", "lightgbm")
+    seconds = {"neural_net": 40.0, "lightgbm": 0.1}
+    scheduler, _, pool, *_ = world(families=families, slots=2, trials=12, seconds=seconds)
+    scheduler.run()
+    # While two families share two devices each has one; then the networks have both.
+    sizes = [len(batch.jobs) for batch in pool.batches]
+    assert sizes[0] == 4
+    assert sizes[-2:] == [2, 2]
+
+
+def test_networks_on_which_runs_died_are_trained_alone(world):
+    for stop in range(3):
+        looks = []
+
+        def orders(looks=looks, stop=stop):
+            looks.append(1)
+            if stop < 2 and len(looks) == 4:
+                raise KeyboardInterrupt  # the run dies with its first batch under way
+            return Orders()
+
+        run = "resumed" if stop else "first"
+        scheduler, studies, pool, *_ = world(
+            families=("neural_net",), slots=1, run=run, orders=orders
+        )
+        if stop < 2:
+            with pytest.raises(KeyboardInterrupt):
+                scheduler.run()
+            assert [len(batch.jobs) for batch in pool.batches] == [4]
+        else:
+            scheduler.run()
+    assert [len(batch.jobs) for batch in pool.batches[:5]] == [1, 1, 1, 1, 4]
+    assert not any(trial.failure for trial in studies["neural_net"].finished)
+
+
+def test_a_trees_lack_of_memory_does_not_make_the_networks_batches_smaller(world):
+    oom = TrainFailed(kind="oom", message="no memory")
+    families = ("neural_net", "lightgbm")
+    scheduler, _, pool, *_ = world(families=families, trials=12, fail={"lightgbm": oom})
+    most = scheduler._placement.budget.most
+    record = {"hidden_layers": (64,), "learning_rate": 0.01, "batch_size": 512}
+    before = most([complete_params("neural_net", record).model_dump(mode="json")], 0)
+    scheduler.run()
+    assert any(job.family == "lightgbm" for job in pool.started)
+    assert most([complete_params("neural_net", record).model_dump(mode="json")], 0) == before
+
+
+def test_a_final_fit_knows_the_time_that_is_left_when_it_starts(world):
+    seconds = {"xgboost": 3.0, "lightgbm": 3.0}
+    scheduler, _, pool, *_ = world(trials=4, deadline=60.0, slots=1, seconds=seconds)
+    limits = []
+    start = pool.try_start
+
+    def try_start(work):
+        if isinstance(work, FinalFit):
+            limits.append((work.deadline_s, scheduler._timing.fit_limit_s(work.family)))
+        return start(work)
+
+    pool.try_start = try_start
+    scheduler.run()
+    # Some waited for the only device, and had less time left at each look.
+    assert len({now for _, now in limits}) > 2
+    assert all(asked == now for asked, now in limits)
 
 
 def test_the_networks_do_not_depend_on_slots_or_timing(world):

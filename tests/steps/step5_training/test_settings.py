@@ -76,6 +76,19 @@ def test_another_end_of_the_learning_rates_is_another_identity_for_the_network_a
     assert digest("lightgbm") == digest("lightgbm", max_learning_rate=3e-3)
 
 
+def test_limit_and_precision_of_the_network_are_in_every_record_and_in_the_identity():
+    values = {"hidden_layers": "64", "learning_rate": 0.01, "weight_decay": 0.0, "batch_size": 64}
+    spec, found = SPECS["neural_net"], set()
+    for limit, precision in ((0.0, "float32"), (0.5, "float32"), (0.5, "bfloat16")):
+        settings = Settings(clip_norm=limit, nn_precision=precision, dropout=0.1)
+        record = spec.complete(values, settings)
+        assert (record.clip_norm, record.precision) == (limit, precision)
+        space = spec.search_space(settings, 1000)
+        assert not {"clip_norm", "precision"} & set(space)
+        found.add(search_identity(spec, space, settings, "t", "f").digest())
+    assert len(found) == 3
+
+
 @pytest.mark.parametrize(
     ("params", "told"),
     [
@@ -85,6 +98,8 @@ def test_another_end_of_the_learning_rates_is_another_identity_for_the_network_a
         ({"nonsense": 1}, "nonsense"),
         ({"max_learning_rate": 2.0}, "max_learning_rate"),
         ({"max_learning_rate": 0.0}, "max_learning_rate"),
+        ({"clip_norm": -1.0}, "clip_norm"),
+        ({"clip_norm": float("nan")}, "clip_norm"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(params, told):

@@ -128,6 +128,44 @@ def test_a_trial_that_is_cut_off_again_and_again_is_given_up(storage, tmp_path):
     assert [trial.failure for trial in study.finished] == ["interrupted 4 times"] * BATCH
 
 
+def test_trials_on_which_runs_died_twice_are_suspects(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    seen = []
+    for _ in range(3):
+        batch = study.ask()
+        seen.append([planned.suspect for planned in batch])
+        study.started(batch[1])
+        study, _ = opened(storage, tmp_path, resume=True)
+    assert seen == [[False] * 4, [False] * 4, [False, True, False, False]]
+
+
+def test_a_lost_best_trial_does_not_change_the_rule_of_an_open_batch(storage, tmp_path):
+    def begun(table, **options):
+        study, _ = opened(
+            storage, tmp_path / table, trials=12, table=table, split="time", **options
+        )
+        for _ in range(2):
+            for planned in study.ask():
+                tell(study, planned)
+        return study, study.ask()
+
+    (tmp_path / "t0").mkdir()
+    (tmp_path / "t1").mkdir()
+    _, undisturbed = begun("t0")
+    killed, batch = begun("t1")
+    for planned in batch[:2]:
+        tell(killed, planned)
+    best = killed.best.position
+    killed.predictions_path(best).unlink()
+    resumed, _ = opened(storage, tmp_path / "t1", trials=12, table="t1", split="time", resume=True)
+    due = {planned.position: planned for planned in resumed.ask()}
+    assert {best, 10, 11} == due.keys()
+    assert undisturbed[2].prune is not None
+    for planned in undisturbed[2:]:
+        assert due[planned.position].values == planned.values
+        assert due[planned.position].prune == planned.prune
+
+
 def test_stops_before_a_trial_has_begun_never_use_it_up(storage, tmp_path):
     study, _ = opened(storage, tmp_path)
     first = [planned.values for planned in study.ask()]
@@ -203,6 +241,16 @@ def test_a_best_trial_whose_predictions_are_lost_is_run_again(storage, tmp_path)
     run_out(resumed)
     assert [trial.values for trial in resumed.finished] == values
     assert resumed.best.position == best
+
+
+def test_what_a_killed_worker_left_half_written_is_gone_when_the_study_is_opened(storage, tmp_path):
+    study, _ = opened(storage, tmp_path)
+    tell(study, study.ask()[0])
+    saved = study.predictions_path(0)
+    left = saved.with_name(f".{saved.name}.0a1b2c3d.tmp")
+    left.write_bytes(b"half")
+    opened(storage, tmp_path, resume=True)
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
 def test_a_trial_that_a_person_enqueued_by_hand_is_left_alone(storage, tmp_path):
@@ -366,7 +414,7 @@ def confirm(study, better):
     scores = study.searched_best.scores
     moved = [s.model_copy(update={"r2": s.r2 + (0.01 if better else -0.01)}) for s in scores]
     path = study.predictions_path(planned.position, full=True)
-    path.write_bytes(b"full")
+    np.save(path, np.zeros(3))
     done = outcome(planned).model_copy(update={"scores": tuple(moved)})
     study.tell(planned, done, 0.3)
     return planned
@@ -426,9 +474,15 @@ def test_a_resumed_study_knows_its_confirmation_and_repeats_a_lost_one(storage, 
     assert again.ask() == []
     assert again.best.record["max_bin"] == 255
     again.predictions_path(again.best.position, full=True).unlink()
-    lost, _ = opened(storage, tmp_path, trials=8, run="r3", resume=True)
-    (planned,) = lost.ask()
-    assert planned.full
+    # Lost altogether, or left empty by a power cut.
+    for run, left in (("r3", None), ("r4", b"")):
+        path = again.predictions_path(again.best.position, full=True)
+        path.unlink(missing_ok=True)
+        if left is not None:
+            path.write_bytes(left)
+        lost, _ = opened(storage, tmp_path, trials=8, run=run, resume=True)
+        (planned,) = lost.ask()
+        assert planned.full
 
 
 def test_a_confirmation_that_fails_or_kills_leaves_the_coarse_record(storage, tmp_path):

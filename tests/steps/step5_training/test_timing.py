@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from gpu.host.devices import cpu_slots
 from steps.step5_training.timing import RESERVE_FACTOR, ROUND_S, Timing
 
 FOLDS, RANKING = 5, 2
+DEVICES = tuple(cpu_slots(8))
 
 
 @dataclass
@@ -57,7 +59,7 @@ def timing(*studies, slots=2, deadline=None, now=0.0):
     return Timing(
         {study.family: study for study in studies},
         n_folds=FOLDS,
-        slots=slots,
+        devices_of=lambda family: DEVICES[:slots],
         first_limit_s=600.0,
         deadline=deadline,
         clock=lambda: now,

@@ -28,6 +28,15 @@ print(json.dumps({"bytes": (peak_kib() - before) * 1024, "table": table.X.nbytes
 """
 
 
+@pytest.fixture(scope="module")
+def arrays():
+    """X (ROWS, FEATURES) and y (ROWS,); only to be looked at."""
+    rng = np.random.default_rng(0)
+    # Short numbers, so that the files are quick to write; the table in memory is as large.
+    X = np.tile(rng.integers(-9999, 9999, (ROWS // REPEATS, FEATURES)) / 100, (REPEATS, 1))
+    return X, X[:, 0] + np.tile(rng.integers(0, 9, ROWS // REPEATS), REPEATS)
+
+
 def write(path: Path, X: np.ndarray, y: np.ndarray) -> None:
     names = [f"f{place}" for place in range(X.shape[1])]
     if path.suffix == ".npz":
@@ -50,11 +59,8 @@ def write(path: Path, X: np.ndarray, y: np.ndarray) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.npz", "t.json"])
-def test_peak_memory_stays_under_four_times_the_table(tmp_path, name):
-    rng = np.random.default_rng(0)
-    # Short numbers, so that the files are quick to write; the table in memory is as large.
-    X = np.tile(rng.integers(-9999, 9999, (ROWS // REPEATS, FEATURES)) / 100, (REPEATS, 1))
-    y = X[:, 0] + np.tile(rng.integers(0, 9, ROWS // REPEATS), REPEATS)
+def test_peak_memory_stays_under_four_times_the_table(tmp_path, arrays, name):
+    X, y = arrays
     write(tmp_path / name, X, y)
     command = [sys.executable, "-c", MEASURE, str(tmp_path / name), "y"]
     root = Path(__file__).resolve().parents[3]

@@ -31,11 +31,12 @@ def test_what_differs_in_shape_is_apart():
         params(hidden_layers=(32, 16)),
         params(use_leaky_relu=False),
         params(optimizer="adamw"),
+        params(precision="bfloat16"),
         params(batch_size=200),
-        params(dropout=0.2, weight_decay=1e-3, patience=3, epochs=7),
+        params(dropout=0.2, weight_decay=1e-3, clip_norm=0.5, patience=3, epochs=7),
     ]
     stacks = plan_stacks([(FOLDS[0], kind) for kind in kinds], one_fold=True, limit=0)
-    assert stacks == [[0, 5], [1], [2], [3], [4]]
+    assert stacks == [[0, 6], [1], [2], [3], [4], [5]]
 
 
 def test_a_limit_divides_a_stack_evenly():
@@ -64,3 +65,11 @@ def test_rows_left_out_of_one_epoch_come_up_in_another():
 
 def test_no_batch_is_a_single_row():
     assert batches_of(3, params(batch_size=2)).rows >= 2
+
+
+def test_a_stack_of_many_networks_stays_within_the_grid_of_a_gpu():
+    networks = [(FOLDS[0], params(hidden_layers=(256, 128)))] * 600
+    stacks = plan_stacks(networks, one_fold=False, limit=0)
+    assert sorted(i for stack in stacks for i in stack) == list(range(600))
+    assert max(len(stack) for stack in stacks) * 256 <= 65535
+    assert len(stacks) == 3

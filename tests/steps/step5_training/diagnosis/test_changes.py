@@ -45,6 +45,9 @@ def test_a_parameter_that_the_family_does_not_train_with_is_not_offered():
     assert change("early_peak", "xgboost") is None
     assert change("early_peak", "neural_net") == {"max_learning_rate": 0.003}
     assert change("overfit", "neural_net") is None
+    clipping = [Remedy(finding="overfit", parameter="clip_norm", set=0.5)]
+    assert change("overfit", "xgboost", clipping) is None
+    assert change("overfit", "neural_net", clipping) == {"clip_norm": 0.5}
 
 
 def test_rules_of_other_steps_and_of_other_parameters_are_passed_over():
