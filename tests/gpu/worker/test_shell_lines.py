@@ -28,15 +28,21 @@ def split(tmp_path_factory):
     return path
 
 
-def worker(lines, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "gpu.worker", *arguments],
-        input="".join(f"{line}\n" for line in lines),
+def python(*arguments, said=None, check=True):
+    """A Python process that has ended; said: its standard input."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=said,
         capture_output=True,
         text=True,
         timeout=120,
-        check=False,
+        check=check,
     )
+
+
+def worker(lines, *arguments):
+    said = "".join(f"{line}\n" for line in lines)
+    done = python("-m", "gpu.worker", *arguments, said=said, check=False)
     return done, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -164,16 +170,10 @@ for load in (
 def test_a_trial_process_prints_one_object_saves_its_model_and_loads_its_own_library_only(
     family, split, tmp_path
 ):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", LOADED, "gpu.trial", "--model-type", family),
-            *("--data-path", str(split), "--params", "{}"),
-            *("--save-model", "--model-output-dir", str(tmp_path)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+    done = python(
+        *("-c", LOADED, "gpu.trial", "--model-type", family),
+        *("--data-path", str(split), "--params", "{}"),
+        *("--save-model", "--model-output-dir", str(tmp_path)),
     )
     result = json.loads(done.stdout)
     assert result["status"] == "complete"
@@ -185,29 +185,14 @@ def test_a_trial_process_prints_one_object_saves_its_model_and_loads_its_own_lib
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_worker_loads_the_library_of_its_family_and_no_other(family):
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, "gpu.worker", "--family", family],
-        input='{"command":"shutdown"}\n',
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    shutdown = '{"command":"shutdown"}\n'
+    done = python("-c", LOADED, "gpu.worker", "--family", family, said=shutdown)
     assert json.loads(done.stdout)["family"] == family
     assert done.stderr.splitlines()[-1] == f"loaded {[LIBRARIES.get(family, family)]}"
 
 
 def test_a_trial_process_prints_one_object_whatever_its_library_raises(split):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", FAILING, "--model-type", "lightgbm"),
-            *("--data-path", str(split)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    done = python("-c", FAILING, "--model-type", "lightgbm", "--data-path", str(split))
     failures = [json.loads(line) for line in done.stdout.splitlines()]
     assert [failure["status"] for failure in failures] == ["error"] * 7
     assert [failure["kind"] for failure in failures] == [
@@ -217,15 +202,8 @@ def test_a_trial_process_prints_one_object_whatever_its_library_raises(split):
 
 
 def test_a_trial_process_says_what_is_wrong_and_fails(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "gpu.trial", "--model-type", "xgboost"),
-            *("--data-path", str(tmp_path / "none.npz")),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    missing = str(tmp_path / "none.npz")
+    arguments = ("-m", "gpu.trial", "--model-type", "xgboost", "--data-path", missing)
+    done = python(*arguments, check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["kind"] == "bad_job"

@@ -19,13 +19,7 @@ from gpu.worker.trainers.base import Diverged
 RATES = (1e-3, 2e-3, 4e-3)
 DECAYS = (0.0, 1e-4, 1e-2)
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_fold(seed, n=601, n_val=200, width=7, *, validated=True) -> FoldRows:

@@ -14,13 +14,7 @@ from gpu.worker.nn.stack_layout import Architecture, Layout
 
 WIDTH = 5
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_rows(n=300, *, scales=(1.0,) * WIDTH) -> FoldRows:

@@ -9,13 +9,7 @@ from gpu.params import complete_params
 from gpu.worker.nn.fused import FoldRows, Member, train_stack
 from gpu.worker.nn.products import product_of
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_fold() -> FoldRows:
