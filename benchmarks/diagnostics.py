@@ -44,9 +44,9 @@ from gpu.protocol import (
 )
 from steps.step5_training.families import SPECS
 from steps.step5_training.folds import draw_folds
-from steps.step5_training.identity import BATCH
 from steps.step5_training.layout import lay_out
 from steps.step5_training.sampler import propose
+from steps.step5_training.settings import TRIALS_PER_ASK as BATCH
 from steps.step5_training.settings import Settings
 from steps.tables import read_table
 

@@ -26,9 +26,9 @@ from gpu.worker.metrics import r2_score
 from gpu.worker.trainers import load_trainer
 from steps.step5_training.families import SPECS
 from steps.step5_training.finalists import finalist_count, ranking_folds
-from steps.step5_training.identity import BATCH
 from steps.step5_training.pruning import prune_rule
 from steps.step5_training.sampler import PastTrial, propose
+from steps.step5_training.settings import TRIALS_PER_ASK as BATCH
 from steps.step5_training.settings import Settings
 
 ROUNDS = 300

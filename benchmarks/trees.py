@@ -145,9 +145,10 @@ def plain(task: Task, *, n_jobs: int) -> Outcome:
     return Outcome(r2=r2)
 
 
-PURE = "pure"
+PURE, BESIDE = "pure", "beside"
 WAYS: dict[str, tuple[str, Callable[[Task], Outcome]]] = {
     PURE: ("pure fits, one thread", pure),
+    BESIDE: ("the same, one process a core side by side, each all fits", pure),
     "persistent": (
         "persistent one-thread workers, one a core",
         lambda task: pooled(task, persistent=True),
@@ -207,22 +208,27 @@ def compare(folder: Path, rows: int, trials: int, repeats: int, ways: list[str])
         task = task.model_copy(update={"trials": tuple(longer)})
         for way, found in runs.items():
             if way != PURE:
-                found.append(_run(way, task, folder))
+                found.append(_run(way, task, folder, usable_cores() if way == BESIDE else 1))
                 print(way, f"{found[-1].wall_s:.1f} s", file=sys.stderr, flush=True)
     return _table(runs)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one way. cpu_s: of its whole process tree."""
+    """One run of one way. cpu_s: of its whole process tree. copies: processes that did all fits."""
 
     wall_s: float
     cpu_s: float
     outcome: Outcome
+    copies: int = 1
+
+    @property
+    def used_s(self) -> float:
+        """Wall time for the fits of one copy on one core: what the fits of all are divided by."""
+        return self.wall_s * usable_cores() / self.copies
 
 
 def _table(runs: dict[str, list[Run]]) -> str:
-    cores = usable_cores()
     alone = [run.outcome for run in runs[PURE]]
     fit_s = [sum(outcome.fit_s.values()) for outcome in alone]
     fit_cpu_s = [sum(outcome.fit_cpu_s.values()) for outcome in alone]
@@ -231,8 +237,8 @@ def _table(runs: dict[str, list[Run]]) -> str:
     for way, found in runs.items():
         if way == PURE:
             continue
-        of_wall = [s / (run.wall_s * cores) for s, run in zip(fit_s, found, strict=True)]
-        of_cpu = [s / run.cpu_s for s, run in zip(fit_cpu_s, found, strict=True)]
+        of_wall = [s / run.used_s for s, run in zip(fit_s, found, strict=True)]
+        of_cpu = [s * run.copies / run.cpu_s for s, run in zip(fit_cpu_s, found, strict=True)]
         pairs = zip(alone, found, strict=True)
         apart = [
             abs(run.outcome.r2[name] - r2) for one, run in pairs for name, r2 in one.r2.items()
@@ -254,19 +260,35 @@ def _middle(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def _run(way: str, task: Task, folder: Path) -> Run:
-    path = folder / "task.json"
-    path.write_text(task.model_dump_json(), encoding="utf-8")
+def _run(way: str, task: Task, folder: Path, copies: int = 1) -> Run:
+    """copies: how many processes do all of it at once; the outcome is that of the first.
+
+    Of several, the fits alone count: starting them is nobody's share of the cores.
+    """
     environment = dict(os.environ)
     environment.pop("OMP_NUM_THREADS", None)
-    if way == PURE:
+    if way in (PURE, BESIDE):
         environment["OMP_NUM_THREADS"] = "1"
-    argv = [sys.executable, "-m", "benchmarks.trees", "--run", way, "--task", str(path)]
+    tasks = [
+        task.model_copy(update={"outcome": f"{task.outcome}.{index}"}) for index in range(copies)
+    ]
     cpu_before, started = _children_cpu_s(), time.perf_counter()
-    subprocess.run(argv, check=True, cwd=ROOT, env=environment)
+    processes = []
+    for index, own in enumerate(tasks):
+        path = folder / f"task-{index}.json"
+        path.write_text(own.model_dump_json(), encoding="utf-8")
+        argv = [sys.executable, "-m", "benchmarks.trees", "--run", way, "--task", str(path)]
+        processes.append(subprocess.Popen(argv, cwd=ROOT, env=environment))
+    for process in processes:
+        if process.wait() != 0:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
     wall_s = time.perf_counter() - started
-    outcome = Outcome.model_validate_json(Path(task.outcome).read_bytes())
-    return Run(wall_s, _children_cpu_s() - cpu_before, outcome)
+    outcomes = [Outcome.model_validate_json(Path(own.outcome).read_bytes()) for own in tasks]
+    cpu_s = _children_cpu_s() - cpu_before
+    if copies > 1:
+        wall_s = statistics.fmean(sum(outcome.fit_s.values()) for outcome in outcomes)
+        cpu_s = sum(sum(outcome.fit_cpu_s.values()) for outcome in outcomes)
+    return Run(wall_s, cpu_s, outcomes[0], copies)
 
 
 def _children_cpu_s() -> float:

@@ -32,7 +32,13 @@ from gpu.host.devices import (
     plan_slots,
 )
 from gpu.host.holders import HeldLease, held_leases
-from gpu.host.lock_files import machine_lock_dir, sharing_note, user_lock_dir
+from gpu.host.lock_files import (
+    lock_dir_of,
+    machine_lock_dir,
+    sharing_note,
+    trouble_of,
+    user_lock_dir,
+)
 from steps.policies import Policy, PolicyError
 
 _LOW_DISK_BYTES = 1_000_000_000
@@ -157,6 +163,8 @@ def examine(
     plan = plan_slots(detection.devices, slots=0, table_mib=0.0, families=families)
     states = _device_states(detection.devices, plan, lock_dir)
     gpus = any(device.kind != "cpu" for device in detection.devices)
+    folders = {lock_dir or lock_dir_of(state.device) for state in states}
+    reasons += sorted(filter(None, map(trouble_of, folders)))
     unshared = sharing_note() if gpus else None
     memory = _memory()
     warnings += [*_memory_warnings(memory), *_device_warnings(states, libraries)]

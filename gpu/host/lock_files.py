@@ -26,6 +26,10 @@ _WITH_CARE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _READABLE = 0o644
 
 
+class LeaseFolderError(OSError):
+    """No lock file can be made; the sentence names the folder and says what helps."""
+
+
 def lock_dir_of(device: Device) -> Path:
     """The folder of the device's lock file."""
     return user_lock_dir() if device.kind == "cpu" else machine_lock_dir()
@@ -65,10 +69,15 @@ def sharing_note(
 def take(path: Path) -> int | None:
     """Lock a file, which is made where it is missing: a descriptor, or None if it is not to be had.
 
-    Closing the descriptor would free it; see `release`. Raises OSError where no file can be made.
+    Closing the descriptor would free it; see `release`. Raises LeaseFolderError where no file can
+    be made.
     """
-    _make_folder(path.parent)
-    descriptor = _opened(path)
+    try:
+        _make_folder(path.parent)
+        descriptor = _opened(path)
+    except OSError as error:
+        why = f"{path.name}: {error.strerror or error}"
+        raise LeaseFolderError(_no_locks_in(path.parent, why)) from error
     if descriptor is None:
         return None
     try:
@@ -82,10 +91,27 @@ def take(path: Path) -> int | None:
     return None
 
 
+def trouble_of(folder: Path) -> str | None:
+    """Why no lock could be made there, as far as can be seen without making one."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        return _no_locks_in(folder, f"{there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return _no_locks_in(folder, f"{there} cannot be written")
+    return None
+
+
 def release(descriptor: int) -> None:
     """Free what `take` has locked, even while a child has inherited it and not yet begun."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
+
+
+def _no_locks_in(folder: Path, why: str) -> str:
+    return (
+        f"devices cannot be leased: no lock file can be made in {folder} ({why}); let {LEASE_DIR} "
+        "(GPUs) or TMPDIR (CPU slots) name a folder where it can"
+    )
 
 
 def _opened(path: Path) -> int | None:

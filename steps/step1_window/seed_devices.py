@@ -18,6 +18,7 @@ from gpu.host.crowding import crowded
 from gpu.host.devices import Device, detect
 from gpu.host.holders import held_leases
 from gpu.host.leases import LeaseQueue, machine_lock_dir
+from gpu.host.lock_files import LeaseFolderError
 from gpu.host.pool import Pool
 from gpu.host.vram import GPU_BASE_MIB
 from steps.contract import Note, StepRequest
@@ -87,9 +88,12 @@ class SeedDevices:
             self._close()
             self._opened_for = allowed
             self._open(allowed)
-        if self._leases is not None and self._taken(self._leases):
-            self.failed(GpusTaken("other runs hold every GPU"))
-            return None
+        try:
+            if self._leases is not None and self._taken(self._leases):
+                self.failed(GpusTaken("other runs hold every GPU"))
+                return None
+        except LeaseFolderError as error:
+            self.failed(SifterFailed(str(error)))
         return self._sifter
 
     def failed(self, failure: SifterFailed) -> None:

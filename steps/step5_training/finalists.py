@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from steps.step5_training.identity import BATCH
 from steps.step5_training.settings import Settings
 from steps.step5_training.trials import Finished
 
@@ -18,13 +17,14 @@ from steps.step5_training.trials import Finished
 RANKING_SHARE = 0.4
 FEWEST_RANKING_FOLDS = 2
 FINALIST_SHARE = 0.3
+FEWEST_FINALISTS = 4
 # Their predictions are kept meanwhile, which is disk.
 MOST_FINALISTS = 64
 
 
 def finalist_count(trials: int) -> int:
-    """How many of so many trials are fitted on all folds: three in ten, but a batch at least."""
-    return min(MOST_FINALISTS, max(BATCH, math.ceil(FINALIST_SHARE * trials)))
+    """How many of so many trials are fitted on all folds: three in ten, but four at least."""
+    return min(MOST_FINALISTS, max(FEWEST_FINALISTS, math.ceil(FINALIST_SHARE * trials)))
 
 
 def ranking_folds(settings: Settings) -> int:
@@ -40,7 +40,7 @@ def ranking_folds(settings: Settings) -> int:
 
 def search_folds(settings: Settings) -> int:
     """How many folds a trial of the search fits: all where every trial will be a finalist."""
-    if settings.trials <= BATCH:
+    if settings.trials <= FEWEST_FINALISTS:
         return settings.k_folds
     return ranking_folds(settings)
 

@@ -12,9 +12,6 @@ from steps.files import sha256_text
 from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.settings import Settings
 
-# Trials asked at once; part of the identity, since the sequence of trials depends on it.
-BATCH = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -58,5 +55,7 @@ def search_identity(
         mode="json",
     )
     described = {name: distribution_to_json(d) for name, d in sorted(space.items())}
-    text = json.dumps([spec.family, described, fixed, BATCH, spec.shared], sort_keys=True)
+    # The sequence of trials depends on how many are asked at once.
+    asked = settings.trials_per_ask
+    text = json.dumps([spec.family, described, fixed, asked, spec.shared], sort_keys=True)
     return Identity(table, folds, sha256_text(text)[:16], settings.seed)

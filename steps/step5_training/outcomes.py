@@ -74,6 +74,14 @@ class Outcomes:
         """Whether runs died too often with trials of this kind (at this position) under way."""
         return self._deaths(kind, position) > INTERRUPTIONS_ALLOWED
 
+    def all_failed(self, fewest: int) -> str | None:
+        """In words, where all that has ended has failed, and so many trials at least."""
+        for what, ended in (("trials", self.searched), ("finalists", self.finals)):
+            failures = [t.failure for t in ended.values() if t.state is TrialState.FAIL]
+            if len(failures) == len(ended) >= fewest:
+                return f"the first {len(failures)} {what} all failed; {failures[-1]}"
+        return None
+
     def suspect(self, planned: Planned) -> bool:
         """Whether runs died with this trial under way so often that it should run alone."""
         return self._deaths(planned.kind, planned.position) >= INTERRUPTIONS_TOGETHER

@@ -33,7 +33,6 @@ from gpu.protocol import TrainFailed, TrialDone
 from steps.step5_training.comparison import Gpus
 from steps.step5_training.families import SPECS
 from steps.step5_training.folds import Splits
-from steps.step5_training.identity import BATCH
 from steps.step5_training.settings import Settings
 from steps.tables import Table
 
@@ -41,6 +40,7 @@ log = logging.getLogger(__name__)
 
 # A GPU that waits for work is looked at so often, in seconds: the driver takes its time to answer.
 LOOK_S = 10.0
+_TOO_FEW_ASKED = "at most {} trials run at once on {} devices: a larger trials_per_ask uses more"
 
 
 def size_of(table: Table, splits: Splits) -> DataSize:
@@ -70,7 +70,8 @@ class Placement:
         gpus: Gpus,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._slots = settings.slots
+        self._slots, self._per_ask = settings.slots, settings.trials_per_ask
+        self._more_to_ask = settings.trials > settings.trials_per_ask
         self._size = size
         self._largest = {family: _largest(family, settings, size) for family in families}
         self._gpus = gpus
@@ -122,6 +123,9 @@ class Placement:
         self.plan = self._plan(usable)
         self.budget = NetworkBudget(devices_of("neural_net", self.plan.devices), self._size)
         self.say(f"{why}{self.plan.reason}{_named(self.plan.devices)}")
+        at_once = self._per_ask * len(self._largest)
+        if self._more_to_ask and len(self.plan.devices) > at_once:
+            notes = [*notes, _TOO_FEW_ASKED.format(at_once, len(self.plan.devices))]
         for note in notes:
             if note not in self.notes:
                 self.say(note)
@@ -178,7 +182,7 @@ class Placement:
             return []
         if not device.trains("neural_net"):
             return ["the installed torch is built for the CPU only: networks train there"]
-        full = crowded(device, gpu_batch_mib([network] * BATCH, self._size))
+        full = crowded(device, gpu_batch_mib([network] * self._per_ask, self._size))
         return [] if full is None else [f"{full}; networks will train in smaller batches"]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 
 from gpu.host.leases import LeaseQueue
+from gpu.host.lock_files import LeaseFolderError
 from gpu.host.pool import Pool
 from steps.contract import Note, StepRequest, StepResult
 from steps.errors import StepRefused
@@ -125,7 +126,7 @@ def run(request: StepRequest) -> StepResult:
         )
     except TableError as error:
         raise StepRefused("bad_input", str(error)) from error
-    except (SettingsError, StudyStorageError) as error:
+    except (SettingsError, StudyStorageError, LeaseFolderError) as error:
         raise StepRefused("usage", str(error)) from error
     except optuna.exceptions.StorageInternalError as error:
         raise StepRefused("internal", f"study_storage: {error}") from error

@@ -11,6 +11,8 @@ from steps.policies import validation_message
 from steps.tables import TableOptions
 
 OVERALL = "(the file)"
+# Trials of a family that are drawn at once.
+TRIALS_PER_ASK = 4
 MISSING_VALUES = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL")
 
 
@@ -29,6 +31,7 @@ class Settings(BaseModel):
     compare_models: bool = True
     model_type: Family = "lightgbm"
     trials: Annotated[int, Field(ge=1)] = 50
+    trials_per_ask: Annotated[int, Field(ge=1, le=256)] = TRIALS_PER_ASK
     k_folds: Annotated[int, Field(ge=2)] = 5
     holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split: Literal["random", "time", "group"] = "random"

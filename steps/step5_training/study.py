@@ -24,7 +24,6 @@ from gpu.protocol import PruneRule, TrainFailed, TrialDone
 from steps.files import sha256_text
 from steps.step5_training.families.base import FamilySpec, SearchSpace
 from steps.step5_training.finalists import finalist_count, ranking_folds, search_folds
-from steps.step5_training.identity import BATCH
 from steps.step5_training.outcomes import Outcomes
 from steps.step5_training.predictions import PredictionFiles
 from steps.step5_training.pruning import full_rule, prune_rule
@@ -32,6 +31,8 @@ from steps.step5_training.records import TrialRecords
 from steps.step5_training.sampler import propose
 from steps.step5_training.settings import Settings
 from steps.step5_training.trials import Finished, Planned, past_trial, read_trial
+
+_FAILURES = 8  # a study ends if so many trials have failed and none has not
 
 
 class FamilyStudy:
@@ -49,7 +50,7 @@ class FamilyStudy:
         # Whether the trials of a batch train as one computation.
         self.fused = bool(spec.shared)
         self.name = study.study_name
-        self.trials = settings.trials
+        self.trials, self._per_ask = settings.trials, settings.trials_per_ask
         self.n_folds = settings.k_folds
         # So many of the first folds rank the trials; so many the search fits of each.
         self.ranking_folds = ranking_folds(settings)
@@ -175,8 +176,8 @@ class FamilyStudy:
             start = len(self._outcomes.searched)
             past = [past_trial(trial, self.ranking_folds) for trial in self._whole_batches()]
             first, shared = len(past), self._spec.shared
-            batch = propose(past, self.space, seed=self._seed(), count=BATCH, shared=shared)
-            stop = min(first + BATCH, self.trials)
+            batch = propose(past, self.space, seed=self._seed(), count=self._per_ask, shared=shared)
+            stop = min(first + self._per_ask, self.trials)
             self._again = [(i, batch[i - first]) for i in range(start, stop)]
         rule = self._prune_rule()
         due = [again for again in self._again if again[0] < self.trials]
@@ -255,7 +256,7 @@ class FamilyStudy:
             for position in fatal:
                 self._outcomes.give_up(position)
         # Networks of a batch end together, so what is cut off is no more than one batch.
-        for trial in due[:BATCH] if self.fused else due:
+        for trial in due[: self._per_ask] if self.fused else due:
             # Of the predictions of its folds no copy is anywhere else: gone, they are made again.
             kept = self.files.usable(trial.position)
             begun = trial.scores[: self.ranking_folds] if kept else ()
@@ -280,7 +281,8 @@ class FamilyStudy:
         """The search's trials but those of a batch that is open: of them nothing may depend."""
         # A lost trial counts as it was found: what is asked next depends on it.
         searched = {**self._lost, **self._outcomes.searched}
-        return [searched[i] for i in range(len(searched) // BATCH * BATCH) if i in searched]
+        whole = len(searched) // self._per_ask * self._per_ask
+        return [searched[i] for i in range(whole) if i in searched]
 
     def _prune_rule(self) -> PruneRule | None:
         folds = self.ranking_folds
@@ -292,9 +294,7 @@ class FamilyStudy:
         return int(sha256_text(f"{self._settings.seed}/{self.family}")[:8], 16)
 
     def _stop_if_nothing_works(self) -> None:
-        """Two whole batches without one success: the rest of the budget would fail as well."""
-        found = {"trials": self._outcomes.searched, "finalists": self._outcomes.finals}
-        for what, ended in found.items():
-            failures = [t.failure for t in ended.values() if t.state is TrialState.FAIL]
-            if len(failures) == len(ended) >= 2 * BATCH and self.best is None:
-                self.stopped = f"the first {len(failures)} {what} all failed; {failures[-1]}"
+        """Two batches without one success: the rest of the budget would fail as well."""
+        if self.best is None:
+            fewest = max(_FAILURES, 2 * self._per_ask)
+            self.stopped = self.stopped or self._outcomes.all_failed(fewest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from tests_integration import Answer, make_columns
 from tests_step5 import Step5
@@ -54,6 +56,17 @@ def test_it_is_refused_in_words_that_help(tmp_path, case):
         assert words in refused.value.message, refused.value.message
     assert not (tmp_path / "models").exists()
     assert not (tmp_path / "optuna_studies").exists()
+
+
+def test_leases_that_cannot_be_written_are_told_and_not_tried_again(tmp_path):
+    step5 = Step5(tmp_path)
+    folder = tmp_path / ".tmp" / f"watcher-leases-{os.getuid()}"
+    folder.parent.mkdir()
+    folder.touch()
+    with pytest.raises(StepRefused) as refused:
+        step5.run_here(trials=1)
+    assert refused.value.kind == "usage"
+    assert f"no lock file can be made in {folder}" in refused.value.message
 
 
 # One by the header, one by a cell, one by the whole table.

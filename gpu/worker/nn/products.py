@@ -1,4 +1,7 @@
-"""The large products of a training step, with their operands as they are or rounded to bfloat16."""
+"""Products and sums of a training step that do not depend on what is computed beside them.
+
+The operands of large products are taken as they are or rounded to bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,18 @@ Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
 def product_of(precision: Precision) -> Product:
     """How networks of this precision multiply; sums are float32 with either."""
     return _plain if precision == "float32" else _rounded
+
+
+def row_sums(values: torch.Tensor, out: torch.Tensor) -> None:
+    """Sums (M,) of rows (M, n), each the same whichever stand beside it.
+
+    A product with ones is not. torch divides the sum of a single long row among its threads, so
+    such a one is summed twice.
+    """
+    if len(values) == 1:
+        out.copy_(torch.sum(values.expand(2, -1), 1)[:1])
+    else:
+        torch.sum(values, 1, out=out)
 
 
 def _plain(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from gpu.params import Precision
 from gpu.worker.nn.dropout_bits import DropoutBits, kept_share, threshold
-from gpu.worker.nn.products import product_of
+from gpu.worker.nn.products import product_of, row_sums
 from gpu.worker.nn.running import BN_EPSILON, RunningMoments
 from gpu.worker.nn.stack_adam import PerModel, StackAdam
 from gpu.worker.nn.stack_layout import Architecture, Layout, Views
@@ -147,7 +147,6 @@ class Stack:
         self._ends_flat, self._ends_turned = self._ends.squeeze(1), self._ends.mT
         self._end_weight_turned = self._views.end_weight.mT
         self._end_parts = [self._ends[group.start : group.stop] for group in self.groups]
-        self._ones = torch.ones(self._rows, device=device)
         self._end_bias_slopes = self._slope_views.end_bias.squeeze(1)
         self._layers = [self._layer(i) for i in range(len(units))]
 
@@ -217,7 +216,7 @@ class Stack:
     def _backward(self, inputs: Sequence[torch.Tensor], hidden: list[torch.Tensor]) -> None:
         slope = self.architecture.slope
         torch.bmm(self._ends, hidden[-1].mT, out=self._slope_views.end_weight)
-        torch.mv(self._ends_flat, self._ones, out=self._end_bias_slopes)
+        row_sums(self._ends_flat, self._end_bias_slopes)
         torch.bmm(self._end_weight_turned, self._ends, out=self._layers[-1].dh)
         for i in range(len(hidden) - 1, -1, -1):
             layer = self._layers[i]

@@ -71,6 +71,12 @@ def test_leases_that_other_users_do_not_see_are_said(folder, monkeypatch):
     assert _examine(folder, [CPU]).device_notes == ()
 
 
+def test_a_folder_without_leases_is_a_reason(folder):
+    (folder.root / "leases").touch()
+    (reason,) = _examine(folder, [GPU]).reasons
+    assert f"no lock file can be made in {folder.root / 'leases'}" in reason
+
+
 def test_family_that_the_policy_forbids_runs_nowhere(folder):
     policy = Policy.model_validate({"training": {"families": {"catboost": False}}})
     found = _examine(folder, [CPU], policy)

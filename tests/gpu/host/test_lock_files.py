@@ -11,7 +11,15 @@ import pytest
 
 from gpu.host import lock_files
 from gpu.host.holders import held_leases
-from gpu.host.lock_files import machine_lock_dir, release, sharing_note, take, user_lock_dir
+from gpu.host.lock_files import (
+    LeaseFolderError,
+    machine_lock_dir,
+    release,
+    sharing_note,
+    take,
+    trouble_of,
+    user_lock_dir,
+)
 
 
 def mode(path):
@@ -147,3 +155,20 @@ def test_a_pipe_among_the_locks_is_none_and_is_not_opened(for_all):
         assert held_leases(for_all) == ()
     finally:
         os.close(writer)
+
+
+def test_a_folder_that_no_lock_can_be_made_in_is_named_with_what_helps(tmp_path):
+    (tmp_path / "leases").touch()
+    for folder in (tmp_path / "leases", tmp_path / "leases" / "below"):
+        with pytest.raises(LeaseFolderError) as refused:
+            take(folder / "GPU-1.lock")
+        for said in (str(refused.value), trouble_of(folder)):
+            assert f"no lock file can be made in {folder} (" in said
+            assert "WATCHER_LEASE_DIR" in said
+    assert trouble_of(tmp_path / "not" / "there") is None
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_trouble(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "cannot be written" in trouble_of(tmp_path / "leases")

@@ -123,6 +123,13 @@ def test_gpus_that_another_run_holds_are_asked_for_again(devices, tmp_path):
     assert sum("other runs hold every GPU" in message for message in messages(one)) == 1
 
 
+def test_leases_that_cannot_be_written_mean_the_cpu_with_a_note(devices, tmp_path):
+    (tmp_path / "locks").touch()
+    one = devices()
+    assert one.sifter(10.0) is None
+    assert "no lock file can be made in" in messages(one)[-1]
+
+
 def test_after_a_failure_it_is_the_cpu_for_good_but_not_after_a_lease_lost(devices):
     one = devices()
     one.failed(GpusTaken("other runs hold every GPU"))

@@ -347,3 +347,20 @@ def test_no_table_however_large_makes_an_estimate_negative(family):
         estimates.append(worker_mib(family, module._largest(family, Settings(), size), size))
     assert all(each > 0 for each in estimates)
     assert estimates == sorted(estimates)
+
+
+@pytest.mark.parametrize(
+    ("families", "options", "said"),
+    [
+        (("lightgbm",), {}, True),
+        (("lightgbm",), {"trials_per_ask": 8}, False),
+        (("lightgbm",), {"trials": 4}, False),
+        (("lightgbm", "xgboost"), {}, False),
+    ],
+)
+def test_devices_that_too_few_asked_trials_leave_idle_are_said(families, options, said):
+    settings = Settings(slots=8, **options)
+    notes = Placement(settings, families, SIZE, Gpus(use=False)).notes
+    told = [note for note in notes if "a larger trials_per_ask" in note]
+    assert len(told) == said
+    assert all(note.startswith("at most 4 trials run at once on 8 devices") for note in told)

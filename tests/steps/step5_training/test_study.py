@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from gpu.protocol import FoldScore, TrainFailed, TrialDone
 from steps.step5_training.families import SPECS
-from steps.step5_training.identity import BATCH, search_identity
+from steps.step5_training.identity import search_identity
 from steps.step5_training.outcomes import INTERRUPTIONS_ALLOWED
+from steps.step5_training.settings import TRIALS_PER_ASK as BATCH
 from steps.step5_training.settings import Settings
 from steps.step5_training.storage import StudyStorageError, open_storage
 from steps.step5_training.studies import open_study
@@ -84,6 +85,19 @@ def test_a_batch_is_asked_only_when_the_last_one_is_told(storage, tmp_path):
     batch = study.ask()
     assert len(batch) == BATCH
     assert study.ask() == []
+
+
+def test_so_many_trials_are_asked_at_once_as_people_say(storage, tmp_path):
+    study, _ = opened(storage, tmp_path, trials=15, trials_per_ask=8)
+    batch = study.ask()
+    assert len(batch) == 8
+    for planned in batch:
+        tell(study, planned)
+    assert len(study.ask()) == 7
+    # Another sequence of trials: no other study's are gone on with.
+    other, _ = opened(storage, tmp_path, trials=15, trials_per_ask=4, run="r2", resume=True)
+    assert other.name != study.name
+    assert not other.finished
 
 
 def test_resume_continues_to_exactly_the_asked_number_as_if_never_stopped(storage, tmp_path):

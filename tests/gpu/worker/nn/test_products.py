@@ -1,52 +1,78 @@
-"""Networks whose products are rounded to bfloat16 learn as well, and the others are untouched."""
+"""What is computed of one network depends on no other, nor on threads or places in memory."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import product
 
 import pytest
 import torch
 
-from gpu.params import complete_params
-from gpu.worker.nn.fused import FoldRows, Member, train_stack
-from gpu.worker.nn.products import product_of
+from gpu.worker.nn.products import product_of, row_sums
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+MODELS, UNITS, INPUTS = 5, 7, 6
 
 
-def make_fold() -> FoldRows:
-    generator = torch.Generator().manual_seed(4)
-    X = torch.randn(900, 8, generator=generator)
-    y = X[:, 0] * X[:, 1] + X[:, 2] + 0.3 * torch.randn(900, generator=generator)
-    y = (y - y.mean()) / y.std()
-    return FoldRows(X[:600], y[:600], X[600:], y[600:], 104)
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
-def r2s(fold, precision, **options):
-    base = {"hidden_layers": (32, 16), "batch_size": 50, "epochs": 15, **options}
-    params = [
-        complete_params("neural_net", {**base, "learning_rate": rate, "precision": precision})
-        for rate in (3e-3, 1e-2)
-    ]
-    results = train_stack([fold], [Member(0, each) for each in params], epochs=None)
-    spread = fold.y_val.var(correction=0)
-    return [1 - float(((r.predictions - fold.y_val) ** 2).mean() / spread) for r in results]
+def made(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(shape[-1]))
 
 
-def test_networks_score_alike_in_either_precision():
-    fold = make_fold()
-    exact, rounded = r2s(fold, "float32"), r2s(fold, "bfloat16")
-    assert min(exact) > 0.5
-    assert rounded == pytest.approx(exact, abs=0.02)
-    assert rounded != exact
+def shares():
+    """(first, stop) of one network, two, and all."""
+    return [(i, i + k) for k in (1, 2, MODELS) for i in range(MODELS - k + 1)]
 
 
-def test_operands_are_rounded_and_sums_are_not():
-    generator = torch.Generator().manual_seed(5)
-    a, rows = torch.randn(2, 3, 400, generator=generator), torch.rand(400, 5, generator=generator)
-    b = rows.expand(2, 400, 5)
-    exact, rounded = torch.empty(2, 3, 5), torch.empty(2, 3, 5)
-    product_of("float32")(a, b, exact)
-    product_of("bfloat16")(a, b, rounded)
-    assert torch.equal(exact, torch.bmm(a, b))
-    expected = torch.bmm(a.bfloat16().double(), b.bfloat16().double())
-    torch.testing.assert_close(rounded.double(), expected, rtol=1e-5, atol=1e-4)
-    assert (rounded - exact).abs().max() > 1e-2
+@pytest.mark.parametrize("rows", [33, 64, 601, 40_001])
+def test_a_sum_is_that_of_its_row_in_any_company(threads, rows):
+    values = made(MODELS, rows)
+    threads(1)
+    expected = torch.empty(MODELS)
+    row_sums(values, expected)
+    torch.testing.assert_close(expected, values.double().sum(1).float())
+    for count, (first, stop) in product((1, 2), shares()):
+        threads(count)
+        own = torch.empty(stop - first)
+        row_sums(values[first:stop].clone(), own)
+        assert torch.equal(own, expected[first:stop])
+
+
+@pytest.mark.parametrize("rows", [33, 64, 601, 8_001])
+def test_a_product_is_that_of_its_matrices_in_any_company(threads, rows):
+    """Odd sizes: in a stack most matrices then begin anywhere."""
+    multiply = product_of("float32")
+    weights, hidden, slopes = (
+        made(MODELS, UNITS, INPUTS),
+        made(MODELS, INPUTS, rows),
+        made(MODELS, UNITS, rows),
+    )
+    pairs = [(weights, hidden), (slopes, hidden.mT), (weights.mT, slopes), (slopes, slopes.mT)]
+    for a, b in pairs:
+        threads(1)
+        expected = torch.empty(MODELS, a.shape[1], b.shape[2])
+        multiply(a, b, expected)
+        for count, (first, stop) in product((1, 2), shares()):
+            threads(count)
+            own = torch.empty(stop - first, *expected.shape[1:])
+            multiply(a[first:stop].clone(), b[first:stop].clone(), own)
+            assert torch.equal(own, expected[first:stop])
+
+
+def test_what_a_person_has_set_for_mkl_is_kept():
+    say = "import os, gpu.worker.nn; print(os.environ['MKL_CBWR'])"
+    said = subprocess.run(
+        [sys.executable, "-c", say],
+        env={**os.environ, "MKL_CBWR": "COMPATIBLE"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "COMPATIBLE\n"
