@@ -1,7 +1,7 @@
 """Which rule stops hopeless trials best: record whole searches once, replay every rule on them.
 
-`python -m benchmarks.prune_rules record --out FOLDER`, then `replay --out FOLDER`; see
-docs/benchmarks.md.
+`python -m benchmarks.prune_rules replay` replays the searches that lie in benchmarks/searches;
+`record --out FOLDER` records others, `replay --out FOLDER` replays these. See docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from steps.step5_training.settings import Settings
 
 ROUNDS = 300
 ORDERS = 20
+# R2 of searches of 20 trials x 5 folds, one list of folds a trial: <table>-<family>-<seed>.json.
+SEARCHES = Path(__file__).parent / "searches"
 
 Scores = Sequence[Sequence[float]]
 # (recorded scores in the order of the search) -> folds fitted of each trial.
@@ -199,7 +201,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=SEARCHES)
     args = parser.parse_args()
     if args.what == "replay":
         print(report(sorted(args.out.glob("*-*-*.json"))))

@@ -30,7 +30,6 @@ __all__ = [
     "available_memory_mib",
     "cpu_slots",
     "detect",
-    "detect_devices",
     "devices_of",
     "plan_slots",
     "usable_cores",
@@ -97,13 +96,11 @@ class SlotPlan:
     reason: str
 
 
-def detect_devices(environ: Mapping[str, str], use_gpus: bool = True) -> list[Device]:
-    """GPUs that may be used, or one CPU slot a usable core where there are none."""
-    return list(detect(environ, use_gpus).devices)
-
-
 def detect(environ: Mapping[str, str], use_gpus: bool = True) -> Detection:
-    """As detect_devices, with the reasons for what is left out."""
+    """GPUs that may be used, or one CPU slot a usable core where there are none.
+
+    With the reasons for what is left out.
+    """
     notes: list[str] = []
     if use_gpus:
         gpus, notes = list_gpus()

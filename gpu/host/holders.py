@@ -46,7 +46,11 @@ def held_leases(lock_dir: Path, locks: Path = LOCKS) -> tuple[HeldLease, ...]:
     """The leases that are out, by device. lock_dir: see gpu.host.leases.machine_lock_dir."""
     held = []
     listed = _flocks(locks)
-    for path in sorted(lock_dir.glob("*.lock")):
+    try:
+        paths = sorted(lock_dir.glob("*.lock"))
+    except OSError:
+        return ()  # none that could be looked at; who takes one there is told
+    for path in paths:
         try:
             file = path.lstat()
         except OSError:

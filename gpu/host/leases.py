@@ -7,8 +7,7 @@ lease cannot exist. Two runs in two workspaces share one machine through the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,16 +104,6 @@ class LeaseQueue:
             raise ValueError(f"{lease.holder} does not hold {lease.device.name}")
         del self._leases[lease.device.uuid]
         release(self._locks.pop(lease.device.uuid))
-
-    @contextmanager
-    def lease(self, holder: str) -> Iterator[Lease | None]:
-        """Hold a device inside a with block; None where no device is free."""
-        lease = self.try_lease(holder)
-        try:
-            yield lease
-        finally:
-            if lease is not None:
-                self.give_back(lease)
 
     def _take(self, device: Device) -> int | None:
         folder = self._lock_dir or lock_dir_of(device)

@@ -31,6 +31,7 @@ from gpu.protocol import (
 
 # Attempts of a unit as a whole; then each job still open is tried once more, on its own.
 WHOLE_ATTEMPTS = 2
+MOST_IDLE = 16
 
 
 class Lifecycle:
@@ -193,7 +194,7 @@ class Lifecycle:
         return self._drain()
 
     def _idle_kept(self) -> int:
-        return max(4, 2 * len(self._devices)) if self._keep is None else self._keep
+        return max(4, min(MOST_IDLE, 2 * len(self._devices))) if self._keep is None else self._keep
 
     def _start(self, unit: Unit, now: float) -> None:
         """Give what is open to a worker: one at hand for the first attempt, else a new one."""

@@ -7,6 +7,7 @@ for itself; between users the system divides the cores.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -76,6 +77,8 @@ def take(path: Path) -> int | None:
         _make_folder(path.parent)
         descriptor = _opened(path)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         why = f"{path.name}: {error.strerror or error}"
         raise LeaseFolderError(_no_locks_in(path.parent, why)) from error
     if descriptor is None:
@@ -93,7 +96,8 @@ def take(path: Path) -> int | None:
 
 def trouble_of(folder: Path) -> str | None:
     """Why no lock could be made there, as far as can be seen without making one."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    places = (folder, *folder.absolute().parents)
+    there = next(place for place in places if os.path.exists(place))  # noqa: PTH110  # not raising
     if not there.is_dir():
         return _no_locks_in(folder, f"{there} is no folder")
     if not os.access(there, os.W_OK | os.X_OK):

@@ -19,6 +19,7 @@ __all__ = [
     "MIB",
     "GroupLimits",
     "address_limit_mib",
+    "allow_open_files",
     "available_memory_mib",
     "died_of_memory",
     "group_limits",
@@ -31,6 +32,8 @@ __all__ = [
 MIB = 1 << 20
 # Version 1 writes "no limit" as the largest multiple of a page; no machine has that much memory.
 _NO_LIMIT_BYTES = 1 << 60
+# Enough for four pipes and a lock each of ten thousand workers.
+_MOST_OPEN_FILES = 1 << 16
 # With less than this left, a killed worker is most likely one that the system ended for memory.
 SCARCE_MIB = 256.0
 
@@ -96,6 +99,14 @@ def address_limit_mib() -> float | None:
     """Address space that one process may have (`ulimit -v`); None if it is not limited."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if soft == resource.RLIM_INFINITY else soft / MIB
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as it may: each worker takes four, each lease one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def memory_kills(root: Path = ROOT) -> int | None:

@@ -17,6 +17,7 @@ from gpu.host.devices import Device, devices_of
 from gpu.host.instructions import GiveBack, Instruction, Kill, Report, Send, Spawn
 from gpu.host.leases import LeaseQueue
 from gpu.host.lifecycle import Lifecycle
+from gpu.host.machine import allow_open_files
 from gpu.host.roster import Patience
 from gpu.host.units import (
     Event,
@@ -31,15 +32,7 @@ from gpu.host.units import (
     work_jobs,
 )
 from gpu.params import Family
-from gpu.protocol import (
-    Job,
-    Ping,
-    ProtocolError,
-    Shutdown,
-    TrainBatch,
-    decode_reply,
-    encode,
-)
+from gpu.protocol import Job, Ping, ProtocolError, Shutdown, TrainBatch, decode_reply, encode
 
 __all__ = ["Event", "FoldFitted", "JobEnded", "JobStarted", "Pool"]
 
@@ -49,7 +42,7 @@ class Pool:
 
     threads: of a worker on a GPU; on a CPU slot it has one.
     limit: most units of work at once, one a device if None. keep_idle: most workers that
-    wait for work, max(4, 2 x devices) if None; an idle worker holds no lease.
+    wait for work, max(4, 2 x devices) but 16 at most if None; an idle worker holds no lease.
 
     One thread drives it: the kernel ties a child's death signal to the thread that started it.
     """
@@ -74,6 +67,7 @@ class Pool:
         self._lifecycle = Lifecycle(
             leases.devices, persistent=persistent, keep=keep_idle, patience=patience
         )
+        allow_open_files()
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}
         self._undying: list[Child] = []

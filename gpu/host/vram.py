@@ -161,8 +161,8 @@ def networks_expected(
         most = min(most, max(1, GPU_STACK_UNITS // max(params.hidden_layers)))
     else:
         most = min(most, stack_size(params, size))
-    parts = -(-members // most)
-    return -(-members // parts)
+    # Of the parts about equal in size, the smallest.
+    return members // -(-members // most)
 
 
 def shared_rows_mib(records: Sequence[NeuralNetParams], size: DataSize, n_folds: int) -> float:

@@ -133,22 +133,42 @@ class Mixture:
         """
         belief = self.belief
         modulus, lane = belief.modulus, belief.lane
-        speaks = said != SILENT
-        moved = self._moved(speaks, belief.hazard if hazard is None else hazard)
-        right = np.exp(moved[:-1][speaks]) * (1 - belief.corruption)
-        draws = said[speaks]
-        # What is left over belongs to no generator, the silent, and corruption.
-        probabilities = np.full(modulus, max(0.0, 1 - float(right.sum())) / modulus)
+        draws, right, uniform = self._predicted(said, hazard)
+        probabilities = np.full(modulus, uniform)
         probabilities += np.bincount(draws, right * (1 - belief.lane_weight), modulus)
         if belief.lane_weight > 0:
             lanes = np.bincount(draws % lane, right * belief.lane_weight, lane) * lane / modulus
             probabilities += np.tile(lanes, modulus // lane)
         return probabilities
 
+    def probability_of(self, recorded: int, said: Draws) -> float:
+        """That of one value, as next_draw has it, in time that does not grow with M."""
+        belief = self.belief
+        draws, right, uniform = self._predicted(said, None)
+        probability = uniform + (1 - belief.lane_weight) * float(right[draws == recorded].sum())
+        if belief.lane_weight > 0:
+            in_lane = float(right[(draws - recorded) % belief.lane == 0].sum())
+            probability += belief.lane_weight * in_lane * belief.lane / belief.modulus
+        return probability
+
+    def _predicted(self, said: Draws, hazard: float | None) -> tuple[Draws, Floats, float]:
+        """Draws (k,) of those that speak, the probability that each is right (k,), and that of any
+        value by what is left over: no generator, the silent, and corruption.
+        """
+        belief = self.belief
+        speaks = said != SILENT
+        moved = self._moved(speaks, belief.hazard if hazard is None else hazard)
+        right = np.exp(moved[:-1][speaks]) * (1 - belief.corruption)
+        return said[speaks], right, max(0.0, 1 - float(right.sum())) / belief.modulus
+
     def _moved(self, speaks: NDArray[np.bool_], hazard: float) -> Floats:
         """Log weights (n + 1,) after something may have ended and been replaced."""
         if hazard == 0:
             return self._logs.copy()
+        if speaks.all():
+            ended = _log_sum(self._logs) + math.log(hazard)
+            everyone: Floats = np.logaddexp(self._logs + math.log1p(-hazard), self._prior + ended)
+            return everyone
         parties = np.append(speaks, True)
         own = self._logs[parties]
         fresh = _scaled(self._prior[parties]) + _log_sum(own) + math.log(hazard)

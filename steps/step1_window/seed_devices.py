@@ -84,11 +84,11 @@ class SeedDevices:
         if self._allowed is None or cpu_s < self._worth_s:
             return None
         allowed = self._allowed()
-        if allowed != self._opened_for:
-            self._close()
-            self._opened_for = allowed
-            self._open(allowed)
         try:
+            if allowed != self._opened_for:
+                self._close()
+                self._opened_for = allowed
+                self._open(allowed)
             if self._leases is not None and self._taken(self._leases):
                 self.failed(GpusTaken("other runs hold every GPU"))
                 return None

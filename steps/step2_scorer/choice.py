@@ -93,7 +93,7 @@ def _losses(belief: Belief, evidence: Evidence) -> Floats:
     losses = []
     for said, recorded in zip(evidence.said.T, evidence.recorded.tolist(), strict=True):
         if recorded >= 0:
-            losses.append(-math.log(mixture.next_draw(said)[recorded]))
+            losses.append(-math.log(mixture.probability_of(recorded, said)))
         mixture.update(said, recorded)
     return np.array(losses, np.float64)
 

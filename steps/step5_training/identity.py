@@ -21,6 +21,7 @@ class Identity:
     folds: str
     search_space: str
     seed: int
+    trials_per_ask: int
 
     def digest(self) -> str:
         """Twelve hexadecimal digits for the study's name."""
@@ -33,6 +34,7 @@ class Identity:
             "folds": self.folds,
             "search space": self.search_space,
             "seed": self.seed,
+            "trials_per_ask": self.trials_per_ask,
         }
 
 
@@ -55,7 +57,6 @@ def search_identity(
         mode="json",
     )
     described = {name: distribution_to_json(d) for name, d in sorted(space.items())}
-    # The sequence of trials depends on how many are asked at once.
-    asked = settings.trials_per_ask
-    text = json.dumps([spec.family, described, fixed, asked, spec.shared], sort_keys=True)
-    return Identity(table, folds, sha256_text(text)[:16], settings.seed)
+    text = json.dumps([spec.family, described, fixed, spec.shared], sort_keys=True)
+    space_hash = sha256_text(text)[:16]
+    return Identity(table, folds, space_hash, settings.seed, settings.trials_per_ask)

@@ -33,6 +33,7 @@ from gpu.protocol import TrainFailed, TrialDone
 from steps.step5_training.comparison import Gpus
 from steps.step5_training.families import SPECS
 from steps.step5_training.folds import Splits
+from steps.step5_training.sampler import TOGETHER
 from steps.step5_training.settings import Settings
 from steps.tables import Table
 
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 # A GPU that waits for work is looked at so often, in seconds: the driver takes its time to answer.
 LOOK_S = 10.0
-_TOO_FEW_ASKED = "at most {} trials run at once on {} devices: a larger trials_per_ask uses more"
+_TOO_FEW_ASKED = "at most {} trials run at once on {} {}: a larger trials_per_ask uses more"
 
 
 def size_of(table: Table, splits: Splits) -> DataSize:
@@ -71,7 +72,9 @@ class Placement:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots, self._per_ask = settings.slots, settings.trials_per_ask
-        self._more_to_ask = settings.trials > settings.trials_per_ask
+        # Whether a larger ask would keep more devices busy.
+        limited = settings.tree_parallel_workers > 0
+        self._more_to_ask = settings.trials > settings.trials_per_ask and not limited
         self._size = size
         self._largest = {family: _largest(family, settings, size) for family in families}
         self._gpus = gpus
@@ -123,12 +126,25 @@ class Placement:
         self.plan = self._plan(usable)
         self.budget = NetworkBudget(devices_of("neural_net", self.plan.devices), self._size)
         self.say(f"{why}{self.plan.reason}{_named(self.plan.devices)}")
-        at_once = self._per_ask * len(self._largest)
-        if self._more_to_ask and len(self.plan.devices) > at_once:
-            notes = [*notes, _TOO_FEW_ASKED.format(at_once, len(self.plan.devices))]
+        if self._more_to_ask:
+            notes = [*notes, *self._idle_for_want_of_trials()]
         for note in notes:
             if note not in self.notes:
                 self.say(note)
+
+    def _idle_for_want_of_trials(self) -> list[str]:
+        """Of devices that trials asked at once can never all use."""
+        served: dict[tuple[Device, ...], int] = {}
+        for family in self._largest:
+            devices = devices_of(family, self.plan.devices)
+            served[devices] = served.get(devices, 0) + self._per_ask
+        return [
+            _TOO_FEW_ASKED.format(
+                at_once, len(devices), "CPU slots" if devices[0].kind == "cpu" else "GPUs"
+            )
+            for devices, at_once in served.items()
+            if at_once < len(devices)
+        ]
 
     def _plan(self, usable: Sequence[Device]) -> SlotPlan:
         return plan_slots(
@@ -182,7 +198,7 @@ class Placement:
             return []
         if not device.trains("neural_net"):
             return ["the installed torch is built for the CPU only: networks train there"]
-        full = crowded(device, gpu_batch_mib([network] * self._per_ask, self._size))
+        full = crowded(device, gpu_batch_mib([network] * TOGETHER, self._size))
         return [] if full is None else [f"{full}; networks will train in smaller batches"]
 
 

@@ -19,7 +19,6 @@ from steps.tables import Table, TableError
 __all__ = [
     "LeakFinding",
     "check_splits",
-    "check_table",
     "find_leaks",
     "inspect_table",
     "leak_note",
@@ -29,23 +28,13 @@ __all__ = [
 _SHOWN_ROWS = 5
 
 
-def check_table(
-    table: Table,
-    n_folds: int,
-    holdout_fraction: float,
-    split: Split,
-) -> tuple[Note, ...]:
-    """Warnings about a table that can be trained on; raises TableError about one that cannot.
-
-    Leaks come as critical notes with the code "leak"; `inspect_table` has them for machines.
-    """
-    return inspect_table(table, n_folds, holdout_fraction, split)[0]
-
-
 def inspect_table(
     table: Table, n_folds: int, holdout_fraction: float, split: Split
 ) -> tuple[tuple[Note, ...], tuple[LeakFinding, ...]]:
-    """As check_table, with the leaks that were found."""
+    """Warnings about a table that can be trained on; raises TableError about one that cannot.
+
+    Leaks are critical notes with the code "leak", and stand beside them for machines.
+    """
     file = table.path.name
     _check_target(table)
     if table.n_features == 0:

@@ -11,8 +11,8 @@ from gpu.protocol import PruneRule
 FEWEST_COMPLETE = 3
 # Degrees of freedom that sigma must have at least: from fewer it is too often far too small.
 FEWEST_FREE = 4
-# Of 1,260 replays of recorded searches, 1.5 changed the winner of four and this of none, for 3 %
-# more folds (benchmarks/prune_rules.py).
+# In replays of recorded searches 1.5 changed the winner now and then and this never, for 3 % more
+# folds (benchmarks/prune_rules.py).
 FACTOR = 1.75
 # In units of R2. Trials that agree by chance would otherwise stop one that is as good.
 SMALLEST_SIGMA = 1e-3

@@ -21,6 +21,8 @@ from steps.step5_training.families.base import SearchSpace
 
 STARTUP_TRIALS = 10
 CANDIDATES = 24
+# Trials of a batch that have the shared values in common, and train as one computation.
+TOGETHER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ def propose(
 ) -> list[dict[str, Any]]:
     """The next `count` trials' values. TPE of Bergstra et al. 2011, multivariate as Falkner 2018.
 
-    shared: categorical names whose values the whole batch has in common, so that its trials can be
-    trained as one computation. The batch's first trial draws them; the others are drawn beside
-    them. Every option is set: the defaults differ between versions of Optuna. Trials of one batch
-    see each other as unfinished (constant liar), so they spread.
+    shared: categorical names whose values each TOGETHER trials of the batch have in common, so that
+    they can be trained as one computation. The first of them draws these; the others are drawn
+    beside them. Every option is set: the defaults differ between versions of Optuna. Trials of one
+    batch see each other as unfinished (constant liar), so they spread.
     """
     with warnings.catch_warnings():
         # multivariate and constant_liar are marked experimental in some versions.
@@ -58,13 +60,18 @@ def propose(
         for past in history:
             if past.fold_means:
                 study.add_trial(_frozen(past, space))
-        fixed = _first_choices(history, space, seed=seed, count=count, shared=shared)
         drawn: list[dict[str, Any]] = []
         free = study.sampler
-        for _ in range(count):
+        before = len(history) // count * -(-count // TOGETHER)
+        for i in range(count):
+            group, place = divmod(i, TOGETHER)
+            if place == 0:
+                fixed = _first_choices(space, seed, before + group, shared)
+                fixed = fixed if len(history) < STARTUP_TRIALS else {}
+            else:
+                fixed = {name: drawn[i - place][name] for name in shared if name in space}
             study.sampler = optuna.samplers.PartialFixedSampler(fixed, free) if fixed else free
             drawn.append(dict(study.ask(fixed_distributions=space).params))
-            fixed = {name: drawn[0][name] for name in shared if name in space}
     return drawn
 
 
@@ -90,23 +97,15 @@ def _frozen(past: PastTrial, space: SearchSpace) -> FrozenTrial:
 
 
 def _first_choices(
-    history: Sequence[PastTrial],
-    space: SearchSpace,
-    *,
-    seed: int,
-    count: int,
-    shared: Sequence[str],
+    space: SearchSpace, seed: int, group: int, shared: Sequence[str]
 ) -> dict[str, Any]:
-    """While the search starts at random, each batch takes the next of a shuffled list of choices.
+    """While the search starts at random, each group takes the next of a shuffled list of choices.
 
-    A batch has one choice only, so drawing them independently would repeat some and leave out most.
+    A group has one choice only, so drawing them independently would repeat some and leave out most.
     """
-    if not shared or len(history) >= STARTUP_TRIALS:
-        return {}
-    batch = len(history) // count
     chosen = {}
     for i, name in enumerate(shared):
         if isinstance(distribution := space.get(name), CategoricalDistribution):
             order = np.random.default_rng([seed, i]).permutation(len(distribution.choices))
-            chosen[name] = distribution.choices[order[batch % len(order)]]
+            chosen[name] = distribution.choices[order[group % len(order)]]
     return chosen

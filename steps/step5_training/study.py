@@ -32,7 +32,7 @@ from steps.step5_training.sampler import propose
 from steps.step5_training.settings import Settings
 from steps.step5_training.trials import Finished, Planned, past_trial, read_trial
 
-_FAILURES = 8  # a study ends if so many trials have failed and none has not
+_FAILURES = 8
 
 
 class FamilyStudy:
@@ -47,8 +47,8 @@ class FamilyStudy:
         folder: Path,
     ) -> None:
         self.family: Family = spec.family
-        # Whether the trials of a batch train as one computation.
-        self.fused = bool(spec.shared)
+        # Whether trials train as one computation: those that have these values in common.
+        self.fused, self.shared = bool(spec.shared), spec.shared
         self.name = study.study_name
         self.trials, self._per_ask = settings.trials, settings.trials_per_ask
         self.n_folds = settings.k_folds
@@ -294,7 +294,7 @@ class FamilyStudy:
         return int(sha256_text(f"{self._settings.seed}/{self.family}")[:8], 16)
 
     def _stop_if_nothing_works(self) -> None:
-        """Two batches without one success: the rest of the budget would fail as well."""
-        if self.best is None:
-            fewest = max(_FAILURES, 2 * self._per_ask)
-            self.stopped = self.stopped or self._outcomes.all_failed(fewest)
+        """So many trials without one success: the rest of the budget would fail as well."""
+        # Looked at when a batch has ended: it must not matter which trial of it ends first.
+        if self.best is None and not self._pending:
+            self.stopped = self.stopped or self._outcomes.all_failed(_FAILURES)

@@ -74,7 +74,10 @@ class Timing:
     def fit_limit_s(self, family: Family) -> float:
         """When a final fit is taken to hang, or to be too late for the time budget."""
         left = None if self._deadline is None else self._deadline - self._clock()
-        return fit_limit_s(self._fit_s(family), left)
+        limit = fit_limit_s(self._fit_s(family), left)
+        # A network takes longer alone than as a part of a stack, by how much is not known.
+        alone = left is None and self._studies[family].fused
+        return max(limit, self._first_limit_s) if alone else limit
 
     def urgency(self, family: Family, running: int) -> float:
         """Most work left first; under a time budget nobody finishes, so the least served first.

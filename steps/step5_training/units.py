@@ -10,6 +10,7 @@ from gpu.params import Family
 from gpu.protocol import FinalFit, TrainBatch, TrainTrial
 from steps.step5_training.final_fit import Places
 from steps.step5_training.placement import NetworkBudget
+from steps.step5_training.sampler import TOGETHER
 from steps.step5_training.study import FamilyStudy
 from steps.step5_training.trials import Planned
 
@@ -61,10 +62,11 @@ def trial_units(
     observed: bool,
     budget: NetworkBudget,
 ) -> list[Unit]:
-    """One unit a trial; for a family whose trials train fused, `parts` units of about equal size.
+    """One unit a trial; for a family whose trials train fused, one for up to TOGETHER of a shape.
 
-    limit_s: deadline of one trial. networks: most networks in one computation as people set it, 0
-    for as many as memory allows. observed: whether the trials leave loss curves.
+    parts: how many units there should be at least, as far as there are trials. limit_s: deadline of
+    one trial. networks: most networks in one computation as people set it, 0 for as many as memory
+    allows. observed: whether the trials leave loss curves.
     """
     family = study.family
     if not study.fused:
@@ -72,9 +74,9 @@ def trial_units(
         lives = [Live(family, job, plan) for job, plan in zip(jobs, planned, strict=True)]
         return [Unit(family, live.job, (live,)) for live in lives]
     if any(plan.suspect for plan in planned):
-        parts = len(planned)  # a run that dies again shall not count against all of them
+        parts = len(planned) * TOGETHER  # if a run dies again, not all of them shall be why
     units = []
-    for part in _split(planned, parts):
+    for part in _split(planned, parts, study.shared):
         trials = tuple(_job(study, plan, shape, None, observed=observed) for plan in part)
         lives = [Live(family, job, plan) for job, plan in zip(trials, part, strict=True)]
         records = [plan.record for plan in part]
@@ -117,7 +119,22 @@ def _job(
     )
 
 
-def _split(planned: Sequence[Planned], parts: int) -> list[Sequence[Planned]]:
-    parts = max(1, min(parts, len(planned)))
+def _split(
+    planned: Sequence[Planned], parts: int, shared: Sequence[str]
+) -> list[Sequence[Planned]]:
+    """Neighbours with equal shared values together; finalists with whatever they stand beside."""
+
+    def shape(plan: Planned) -> object:
+        return plan.finalist or [plan.values.get(name) for name in shared]
+
+    together = itertools.groupby(planned, key=shape)
+    alike = [plan for _, group in together for plan in _cut(list(group), TOGETHER)]
+    each = max(1, -(-parts // max(1, len(alike))))
+    return [part for plans in alike for part in _cut(plans, -(-len(plans) // each))]
+
+
+def _cut(planned: Sequence[Planned], most: int) -> list[Sequence[Planned]]:
+    """In parts of about equal size, none of them larger."""
+    parts = -(-len(planned) // most)
     bounds = [round(i * len(planned) / parts) for i in range(parts + 1)]
-    return [planned[a:b] for a, b in itertools.pairwise(bounds) if b > a]
+    return [planned[a:b] for a, b in itertools.pairwise(bounds)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,6 @@ def plan_stacks(
         else:
             most = min(most, max(1, GPU_STACK_UNITS // max(bucket.hidden_layers)))
         parts = -(-len(members) // most)
-        size = -(-len(members) // parts)
-        stacks += [members[at : at + size] for at in range(0, len(members), size)]
+        bounds = [i * len(members) // parts for i in range(parts + 1)]
+        stacks += [members[a:b] for a, b in itertools.pairwise(bounds)]
     return sorted(stacks, key=lambda stack: stack[0])

@@ -9,7 +9,7 @@ import pytest
 
 from gpu.host import crowding, devices
 from gpu.host.crowding import crowded
-from gpu.host.devices import Device, cpu_slots, detect_devices, devices_of, plan_slots
+from gpu.host.devices import Device, cpu_slots, detect, devices_of, plan_slots
 from gpu.params import FAMILIES
 
 GPUS = [Device("cuda", f"GPU-{name}", i, "Test GPU", 1000, 900) for i, name in enumerate("abc")]
@@ -34,7 +34,7 @@ def test_without_a_gpu_each_usable_core_is_a_slot(monkeypatch):
     monkeypatch.setattr(devices, "list_gpus", lambda: ([], []))
     monkeypatch.setattr(devices, "list_amd_gpus", lambda _: ([], []))
     monkeypatch.setattr(devices, "usable_cores", lambda: 3)
-    assert [d.uuid for d in detect_devices({})] == ["cpu-slot-0", "cpu-slot-1", "cpu-slot-2"]
+    assert [d.uuid for d in detect({}).devices] == ["cpu-slot-0", "cpu-slot-1", "cpu-slot-2"]
 
 
 def test_a_leased_child_sees_its_device_alone():

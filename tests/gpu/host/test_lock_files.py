@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -166,6 +167,26 @@ def test_a_folder_that_no_lock_can_be_made_in_is_named_with_what_helps(tmp_path)
             assert f"no lock file can be made in {folder} (" in said
             assert "WATCHER_LEASE_DIR" in said
     assert trouble_of(tmp_path / "not" / "there") is None
+
+
+def test_too_many_open_files_are_no_fault_of_the_folder(tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(lock_files.os, "open", full)
+    with pytest.raises(OSError, match="Too many open files") as refused:
+        take(tmp_path / "cpu-slot-0.lock")
+    assert not isinstance(refused.value, LeaseFolderError)
+
+
+def test_a_folder_that_may_not_be_looked_into_holds_no_lease_that_could_be_seen(
+    tmp_path, monkeypatch
+):
+    def refused(*_args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "glob", refused)
+    assert held_leases(tmp_path) == ()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

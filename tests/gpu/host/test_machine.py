@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 
 import pytest
@@ -104,6 +105,17 @@ def test_a_machine_without_groups_has_no_limits_and_counts_kills_since_boot(tmp_
     assert memory_kills(tmp_path) is None
     lay_out(tmp_path, proc__vmstat="nr_free_pages 10\noom_kill 4\n")
     assert memory_kills(tmp_path) == 4
+
+
+def test_as_many_files_may_be_open_as_the_system_allows():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = min(before[1], 1 << 16) if before[1] != resource.RLIM_INFINITY else 1 << 16
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, hard), before[1]))
+        machine.allow_open_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_quota_is_a_reason_for_the_number_of_cores(monkeypatch):

@@ -106,9 +106,10 @@ def test_the_networks_expected_are_those_that_the_worker_plans(on_gpu, limit):
     ]
     stacks = plan_stacks(networks, one_fold=not on_gpu, limit=limit)
     for at in (0, 50):
-        (stack,) = [stack for stack in stacks if at in stack]
+        alike = [stack for stack in stacks if records[stack[0] % len(records)] == records[at]]
         expected = networks_expected(records[at], records, SIZE, limit=limit, on_gpu=on_gpu)
-        assert expected == len(stack)
+        # Of stacks that are not all equally large, the smaller ones: they are no want of memory.
+        assert expected == min(map(len, alike))
 
 
 @pytest.mark.parametrize("on_gpu", [True, False])

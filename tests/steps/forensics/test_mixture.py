@@ -108,6 +108,17 @@ def test_right_low_bits_alone_raise_their_lane():
     assert next_draw[21] > 3 / M > 1 / M > next_draw[22]
 
 
+@pytest.mark.parametrize("options", [{}, {"lane_weight": 0.5}, {"hazard": 0.0}])
+def test_one_value_s_probability_is_the_one_among_all(options):
+    mixture = Mixture(belief(**options), np.array([-5.0, -6.0, -4.0]))
+    for draw in range(12):
+        mixture.update(said(8 * draw + 1, SILENT if draw % 2 else 801, 801), 801)
+    for next_said in (said(13, 13, 801), said(13, SILENT, 5), said(SILENT, SILENT, SILENT)):
+        among = mixture.next_draw(next_said)
+        own = [mixture.probability_of(value, next_said) for value in (0, 5, 13, 21, 801)]
+        assert own == pytest.approx(among[[0, 5, 13, 21, 801]])
+
+
 def test_with_recency_old_evidence_fades():
     kept, faded = (Mixture(belief(recency_draws=r, hazard=0.0), np.zeros(1)) for r in (None, 2))
     for mixture in (kept, faded):

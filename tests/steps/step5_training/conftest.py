@@ -210,12 +210,18 @@ def world(tmp_path, machine):
         gpus=(),
         allowed=ALL_GPUS,
         pruning=True,
+        trials_per_ask=4,
         **pool_options,
     ):
         clock = Clock()
         machine[:] = gpus
         settings = Settings(
-            trials=trials, k_folds=FOLDS, pruning=pruning, resume=run == "resumed", slots=slots
+            trials=trials,
+            trials_per_ask=trials_per_ask,
+            k_folds=FOLDS,
+            pruning=pruning,
+            resume=run == "resumed",
+            slots=slots,
         )
         place = Placement(settings, families, SIZE, allowed)
         pool = FakePool(clock, place.plan.devices, seed, **pool_options)

@@ -355,6 +355,7 @@ def test_no_table_however_large_makes_an_estimate_negative(family):
         (("lightgbm",), {}, True),
         (("lightgbm",), {"trials_per_ask": 8}, False),
         (("lightgbm",), {"trials": 4}, False),
+        (("lightgbm",), {"tree_parallel_workers": 4}, False),
         (("lightgbm", "xgboost"), {}, False),
     ],
 )
@@ -363,4 +364,4 @@ def test_devices_that_too_few_asked_trials_leave_idle_are_said(families, options
     notes = Placement(settings, families, SIZE, Gpus(use=False)).notes
     told = [note for note in notes if "a larger trials_per_ask" in note]
     assert len(told) == said
-    assert all(note.startswith("at most 4 trials run at once on 8 devices") for note in told)
+    assert all(note.startswith("at most 4 trials run at once on 8 CPU slots") for note in told)

@@ -73,6 +73,17 @@ def test_the_first_batches_take_different_choices():
         assert len(set(kinds)) == len(kinds)
 
 
+def test_a_large_batch_shares_choices_four_by_four_and_takes_different_ones():
+    wide = {**SPACE, "kind": CategoricalDistribution(("a", "b", "c", "d", "e"))}
+    batch = propose([], wide, seed=3, count=10, shared=("kind",))
+    kinds = [values["kind"] for values in batch]
+    assert [len(set(kinds[a : a + 4])) for a in (0, 4, 8)] == [1, 1, 1]
+    assert len({kinds[0], kinds[4], kinds[8]}) == 3
+    history = [PastTrial(v, (score(v),), complete=True) for v in batch]
+    more = [values["kind"] for values in propose(history, wide, seed=3, count=10, shared=("kind",))]
+    assert [len(set(more[a : a + 4])) for a in (0, 4, 8)] == [1, 1, 1]
+
+
 def test_a_shared_choice_is_learnt_like_any_other():
     kinds = []
     history = []

@@ -154,6 +154,27 @@ def test_networks_are_asked_leased_and_ended_as_batches_of_one_architecture(worl
     assert set(comparison.fits) == {"neural_net", *FAMILIES}
 
 
+def test_networks_of_a_large_ask_train_four_at_a_time_those_of_one_architecture(world):
+    scheduler, studies, pool, *_ = world(
+        families=("neural_net", *FAMILIES), trials=14, trials_per_ask=10
+    )
+    scheduler.run()
+    sizes = [len(batch.jobs) for batch in pool.batches]
+    # Ten trials, then four, then five finalists.
+    assert sizes == [4, 4, 2, 4, 2, 3]
+    for batch in pool.batches[:4]:
+        assert len({tuple(job.params["hidden_layers"]) for job in batch.jobs}) == 1
+    assert len(studies["neural_net"].finished) == 14
+
+
+def test_a_large_ask_of_networks_uses_all_devices(world):
+    scheduler, _, pool, *_ = world(
+        families=("neural_net",), trials=12, trials_per_ask=12, slots=5, pruning=False
+    )
+    scheduler.run()
+    assert [len(batch.jobs) for batch in pool.batches] == [2] * 6
+
+
 def test_a_batch_is_divided_where_devices_would_idle(world):
     scheduler, _, pool, *_ = world(families=("neural_net",), trials=8, slots=2)
     scheduler.run()

@@ -95,9 +95,34 @@ def test_so_many_trials_are_asked_at_once_as_people_say(storage, tmp_path):
         tell(study, planned)
     assert len(study.ask()) == 7
     # Another sequence of trials: no other study's are gone on with.
-    other, _ = opened(storage, tmp_path, trials=15, trials_per_ask=4, run="r2", resume=True)
+    other, note = opened(storage, tmp_path, trials=15, trials_per_ask=4, run="r2", resume=True)
     assert other.name != study.name
     assert not other.finished
+    assert "made with another trials_per_ask;" in note
+
+
+@pytest.mark.parametrize("good_ends", ["first", "last"])
+def test_whether_a_study_is_given_up_does_not_depend_on_which_trial_ends_first(
+    storage, tmp_path, good_ends
+):
+    study, _ = opened(storage, tmp_path, trials_per_ask=3)
+    for asked in range(3):
+        batch = study.ask()
+        if good_ends == "first":
+            batch.reverse()
+        for planned in batch:
+            good = asked == 2 and planned.position == 8
+            failed = TrainFailed(kind="internal", message="broken")
+            tell(study, planned, None if good else failed)
+    assert study.stopped is None
+    assert study.ask()
+
+
+def test_a_large_ask_that_fails_whole_ends_the_study(storage, tmp_path):
+    study, _ = opened(storage, tmp_path, trials=40, trials_per_ask=20)
+    for planned in study.ask():
+        tell(study, planned, TrainFailed(kind="internal", message="broken"))
+    assert "the first 20 trials all failed; " in study.stopped
 
 
 def test_resume_continues_to_exactly_the_asked_number_as_if_never_stopped(storage, tmp_path):

@@ -238,6 +238,9 @@ def test_a_late_fit_is_waited_for_a_little_and_a_fit_without_budget_for_long():
     assert timing(study).fit_limit_s("lightgbm") == pytest.approx(60.0 + 20 * fit)
     late = timing(study, deadline=5.0).fit_limit_s("lightgbm")
     assert late == pytest.approx(10.0 + 3 * fit)
+    # A fold of a network is timed as its share of a stack; the final fit is alone.
+    network = Study("neural_net", best_fold_s=8.0, fused=True)
+    assert timing(network).fit_limit_s("neural_net") == pytest.approx(600.0)
 
 
 def test_a_resumed_study_keeps_time_for_its_finalists_before_it_has_fitted_a_fold():
