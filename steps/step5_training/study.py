@@ -32,7 +32,7 @@ from steps.step5_training.sampler import propose
 from steps.step5_training.settings import Settings
 from steps.step5_training.trials import Finished, Planned, past_trial, read_trial
 
-_FAILURES = 8
+_FAILURES = 8  # so many without one success: the rest would fail as well
 
 
 class FamilyStudy:
@@ -64,6 +64,7 @@ class FamilyStudy:
         self._settings = settings
         self.files = PredictionFiles(folder)
         self._outcomes = Outcomes()
+        self._seed = int(sha256_text(f"{settings.seed}/{spec.family}")[:8], 16)
         self._again: list[tuple[int, dict[str, Any]]] = []
         self._pending: set[int] = set()
         self._records = TrialRecords(study, space, settings.k_folds)
@@ -111,6 +112,12 @@ class FamilyStudy:
         if found is None or coarse is None or found.position != coarse.position:
             return None
         return None if found.state is TrialState.FAIL else found
+
+    @property
+    def full_to_come(self) -> bool:
+        """Whether the best trial will be run at full resolution, as far as is known."""
+        coarse = self._settings.coarse_bins and bool(self._spec.full_resolution)
+        return coarse and self.tried_full is None and self.stopped is None
 
     @property
     def remaining(self) -> int:
@@ -176,7 +183,7 @@ class FamilyStudy:
             start = len(self._outcomes.searched)
             past = [past_trial(trial, self.ranking_folds) for trial in self._whole_batches()]
             first, shared = len(past), self._spec.shared
-            batch = propose(past, self.space, seed=self._seed(), count=self._per_ask, shared=shared)
+            batch = propose(past, self.space, seed=self._seed, count=self._per_ask, shared=shared)
             stop = min(first + self._per_ask, self.trials)
             self._again = [(i, batch[i - first]) for i in range(start, stop)]
         rule = self._prune_rule()
@@ -193,7 +200,9 @@ class FamilyStudy:
         self._outcomes.settle(read_trial(written), planned.kind)
         best, keep = self.searched_best, {*self._pending, *self.in_question}
         self.files.forget_others(keep, best.position if best else None)
-        self._stop_if_nothing_works()
+        # Looked at when a batch has ended: it must not matter which trial of it ends first.
+        if self.best is None and not self._pending:
+            self.stopped = self.stopped or self._outcomes.all_failed(_FAILURES)
 
     def started(self, planned: Planned) -> None:
         """A worker has begun the trial; if the run dies now, the trial may be why."""
@@ -289,12 +298,3 @@ class FamilyStudy:
         ranked = [t.scores[:folds] for t in self._whole_batches() if len(t.scores) >= folds]
         scores = [[score.r2 for score in trial] for trial in ranked]
         return prune_rule(scores) if self._settings.pruning else None
-
-    def _seed(self) -> int:
-        return int(sha256_text(f"{self._settings.seed}/{self.family}")[:8], 16)
-
-    def _stop_if_nothing_works(self) -> None:
-        """So many trials without one success: the rest of the budget would fail as well."""
-        # Looked at when a batch has ended: it must not matter which trial of it ends first.
-        if self.best is None and not self._pending:
-            self.stopped = self.stopped or self._outcomes.all_failed(_FAILURES)

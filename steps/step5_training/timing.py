@@ -16,6 +16,9 @@ from steps.step5_training.study import FamilyStudy
 RESERVE_FACTOR = 1.3
 # And so long until a fit has begun and its end is noticed.
 ROUND_S = 1.5
+# What full resolution takes of a coarse fit's time, roughly (benchmarks/bins.py): for the order of
+# work only, until it has been seen.
+FULL_FACTOR = 2.0
 
 
 class Timing:
@@ -80,13 +83,17 @@ class Timing:
         return max(limit, self._first_limit_s) if alone else limit
 
     def urgency(self, family: Family, running: int) -> float:
-        """Most work left first; under a time budget nobody finishes, so the least served first.
+        """Who would take longest with all devices first, so that no last fit is waited for alone.
 
-        running: jobs of the family that have a device now.
+        Under a time budget nobody finishes, so the least served first. running: jobs of the family
+        that have a device now.
         """
         if self._deadline is None:
             left = self._work_left_s(family, ())
-            return float("inf") if left is None else left
+            if left is None:
+                return float("inf")
+            last = self._last_s(family)
+            return (left - last) / max(1, len(self._devices_of(family))) + last
         folds = self._fold_s[family]
         ranked = self._studies[family].ranking_folds
         trial_s = ranked * sum(folds) / len(folds) if folds else 1.0
@@ -132,7 +139,14 @@ class Timing:
             return 0.0
         if not self._fold_s[family]:
             return None if study.folds_due else 0.0
-        return study.folds_due * self._mean_fold_s(family) + self._fit_s(family)
+        return study.folds_due * self._mean_fold_s(family) + self._last_s(family)
+
+    def _last_s(self, family: Family) -> float:
+        """What is done one after the other at the end: the best trial once more, the final fit."""
+        fit_s, study = self._fit_s(family), self._studies[family]
+        if not study.full_to_come:
+            return fit_s
+        return FULL_FACTOR * (self._n_folds * self._mean_fold_s(family) + fit_s)
 
     def _mean_fold_s(self, family: Family) -> float:
         # A resumed study knows its durations from the trials before.

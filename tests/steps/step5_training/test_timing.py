@@ -30,6 +30,7 @@ class Study:
     fused: bool = False
     finalists: int = 0
     ranking_folds: int = RANKING
+    full_to_come: bool = False
 
     @property
     def finished(self):
@@ -104,8 +105,10 @@ def test_the_finalists_of_a_search_are_foreseen_from_its_first_fold_on(world):
     study = studies["xgboost"]
     times = timing(study)
     times.fold_fitted("xgboost", 1.0)
-    # Ten trials of two folds, the third of four of them, and a fit of five fourths of a fold.
-    assert (study.folds_due, times.left_s(())) == (24, pytest.approx((24 + 1.25) / 2))
+    # Ten trials of two folds, the third of four of them; at full resolution, which takes twice the
+    # time, the best one once more and a fit of five fourths of a fold.
+    left = pytest.approx((24 + 2 * (FOLDS + 1.25)) / 2)
+    assert (study.folds_due, times.left_s(())) == (24, left)
     scheduler.run()
     assert study.folds_due == 0
 
@@ -143,7 +146,7 @@ def test_a_resumed_study_is_as_urgent_as_its_earlier_trials_say():
     for family in ("catboost", "lightgbm"):
         times.fold_fitted(family, 0.5)
     assert times.urgency("catboost", 0) > times.urgency("lightgbm", 0)
-    assert times.urgency("catboost", 0) >= 5 * 60.0
+    assert times.urgency("catboost", 0) >= 5 * 60.0 / 2
 
 
 def test_a_resumed_study_without_trials_left_waits_for_nothing():
@@ -152,6 +155,21 @@ def test_a_resumed_study_without_trials_left_waits_for_nothing():
     times = timing(done, other)
     times.fold_fitted("xgboost", 1.0)
     assert times.left_s(()) is not None
+
+
+def test_who_has_the_longest_chain_of_last_work_goes_first():
+    """As much to search; but the one's best trial is still to be run at full resolution."""
+    both = {
+        "lightgbm": Study("lightgbm", walls=[4.0] * 4, best_fold_s=2.0),
+        "catboost": Study("catboost", walls=[4.0] * 4, best_fold_s=2.0, full_to_come=True),
+    }
+    times = timing(*both.values())
+    for family in both:
+        times.fold_fitted(family, 2.0)
+    # Six trials of two folds on two slots; then a fit; before it all folds, at twice the time.
+    search, fit = 6 * RANKING * 2.0 / 2, 2.0 * FOLDS / (FOLDS - 1)
+    assert times.urgency("lightgbm", 0) == pytest.approx(search + fit)
+    assert times.urgency("catboost", 0) == pytest.approx(search + 2 * (FOLDS * 2.0 + fit))
 
 
 def test_under_a_time_budget_the_least_served_family_goes_first():
