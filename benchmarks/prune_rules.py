@@ -92,10 +92,13 @@ def ours(factor: float, fewest: int) -> Rule:
     return fitted
 
 
-def with_finalists(scores: Scores) -> list[int]:
-    """The product's search: first folds, hopeless trials after one of them, finalists on all."""
+def with_finalists(scores: Scores, val_rows: int = 0) -> list[int]:
+    """The product's search: first folds, hopeless trials after one of them, finalists on all.
+
+    val_rows: of a fold; from some thousands on one fold ranks.
+    """
     n_folds = len(scores[0])
-    folds = ranking_folds(Settings(k_folds=n_folds))
+    folds = ranking_folds(Settings(k_folds=n_folds), val_rows)
     done: list[int] = []
     ranked: list[Sequence[float]] = []
     for start in range(0, len(scores), BATCH):
@@ -148,6 +151,7 @@ RULES: dict[str, Rule] = {
     **{f"ours, {factor} sigma": ours(factor, 3) for factor in (1.0, 1.5, 1.75, 2.0)},
     "ours, 1.5 sigma, after 8 trials": ours(1.5, 8),
     "ours, 1.75 sigma, and finalists": with_finalists,
+    "ours, finalists of one fold": lambda scores: with_finalists(scores, 1 << 20),
     **{
         f"Wilcoxon, p < {p}": of_optuna(
             lambda p=p: optuna.pruners.WilcoxonPruner(p_threshold=p), means=False

@@ -16,6 +16,8 @@ from steps.step5_training.trials import Finished
 # Of the folds, so many rank the trials; of the trials, so many go on.
 RANKING_SHARE = 0.4
 FEWEST_RANKING_FOLDS = 2
+# With so many validation rows one fold ranks as well as more of fewer rows do.
+RANKING_ROWS = 3000
 FINALIST_SHARE = 0.3
 FEWEST_FINALISTS = 4
 # Their predictions are kept meanwhile, which is disk.
@@ -27,22 +29,24 @@ def finalist_count(trials: int) -> int:
     return min(MOST_FINALISTS, max(FEWEST_FINALISTS, math.ceil(FINALIST_SHARE * trials)))
 
 
-def ranking_folds(settings: Settings) -> int:
+def ranking_folds(settings: Settings, val_rows: int) -> int:
     """How many of the first folds rank the trials: all where pruning is switched off.
 
     All, too, where the split is by time: there the first folds train on the oldest and fewest rows.
+    val_rows: of the smallest fold.
     """
     folds = settings.k_folds
     if not settings.pruning or settings.split == "time":
         return folds
-    return min(folds, max(FEWEST_RANKING_FOLDS, math.ceil(RANKING_SHARE * folds)))
+    most = min(folds, max(FEWEST_RANKING_FOLDS, math.ceil(RANKING_SHARE * folds)))
+    return min(most, math.ceil(RANKING_ROWS / max(1, val_rows)))
 
 
-def search_folds(settings: Settings) -> int:
+def search_folds(settings: Settings, val_rows: int) -> int:
     """How many folds a trial of the search fits: all where every trial will be a finalist."""
     if settings.trials <= FEWEST_FINALISTS:
         return settings.k_folds
-    return ranking_folds(settings)
+    return ranking_folds(settings, val_rows)
 
 
 def ranking(searched: Iterable[Finished], folds: int) -> list[Finished]:

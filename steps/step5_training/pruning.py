@@ -27,13 +27,15 @@ def full_rule(coarse: Sequence[float]) -> PruneRule:
 
 
 def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
-    """complete: R2 of each trial on each fold, (n_trials, n_folds). None while they are too few.
+    """complete: R2 of each trial on each fold, (n_trials, n_folds).
+
+    None while they are too few, or where they have one fold only: nothing is left to be stopped.
 
     sigma is the residual standard deviation of score = trial effect + fold effect, estimated from
     the better half of the trials: failed experiments have wild folds and would hide the noise that
     matters near the best.
     """
-    if len(complete) < FEWEST_COMPLETE:
+    if len(complete) < FEWEST_COMPLETE or len(complete[0]) < 2:
         return None
     scores = np.asarray(complete, dtype=np.float64)
     means = scores.mean(axis=1)

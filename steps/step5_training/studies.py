@@ -72,6 +72,7 @@ def open_studies(
     skipped: dict[Family, FamilyResult] = {}
     notes: list[Note] = [*registry.notes]
     smallest_fold = min(len(fold.train_rows) for fold in splits.folds)
+    val_rows = min(len(fold.val_rows) for fold in splits.folds)
     for family in settings.families:
         if not getattr(policy.training.families, family):
             skipped[family] = FamilyResult(status="skipped", error=SWITCHED_OFF)
@@ -90,6 +91,7 @@ def open_studies(
             table_name=table.path.name.split(".")[0],
             run_id=run_id,
             folder=folder,
+            val_rows=val_rows,
         )
         by_family[family] = study
         if note is not None:
@@ -107,10 +109,11 @@ def open_study(
     table_name: str,
     run_id: str,
     folder: Path,
+    val_rows: int,
 ) -> tuple[FamilyStudy, str | None]:
     """A new study, or this run's own, or with settings.resume the last one of the same identity.
 
-    Returns it with what is to be said of it, if anything.
+    Returns it with what is to be said of it, if anything. val_rows: of the smallest fold.
 
     A study of the same table and family with another identity is left alone, and the note names
     what differs.
@@ -137,7 +140,7 @@ def open_study(
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
     drop_temporaries(place)  # of workers that were killed: no other run works here now
-    result = FamilyStudy(study, spec, space, settings, place)
+    result = FamilyStudy(study, spec, space, settings, place, val_rows)
     if resumed:
         result.adopt()
         done = min(len(result.finished), settings.trials)

@@ -45,6 +45,7 @@ class FamilyStudy:
         space: SearchSpace,
         settings: Settings,
         folder: Path,
+        val_rows: int,
     ) -> None:
         self.family: Family = spec.family
         # Whether trials train as one computation: those that have these values in common.
@@ -52,9 +53,8 @@ class FamilyStudy:
         self.name = study.study_name
         self.trials, self._per_ask = settings.trials, settings.trials_per_ask
         self.n_folds = settings.k_folds
-        # So many of the first folds rank the trials; so many the search fits of each.
-        self.ranking_folds = ranking_folds(settings)
-        self._search_folds = search_folds(settings)
+        self.ranking_folds = ranking_folds(settings, val_rows)
+        self._search_folds = search_folds(settings, val_rows)
         # Why nothing more is asked; why the search asks no more, but its finalists go on.
         self.stopped: str | None = None
         self.search_ended: str | None = None

@@ -237,6 +237,7 @@ def world(tmp_path, machine):
                 table_name="t",
                 run_id=run,
                 folder=tmp_path / "predictions",
+                val_rows=500,
             )
         seen = []
         scheduler = Scheduler(

@@ -31,7 +31,7 @@ def storage():
 def open_one(tmp_path, storage):
     """Opens a study of lightgbm; again with the same run, as a retry of its step does."""
 
-    def opened(trials=12, run="r1", **options):
+    def opened(trials=12, run="r1", val_rows=500, **options):
         settings = Settings(trials=trials, coarse_bins=False, **options)
         space = SPEC.search_space(settings, 1000)
         study, _ = open_study(
@@ -43,6 +43,7 @@ def open_one(tmp_path, storage):
             table_name="orders",
             run_id=run,
             folder=tmp_path / "predictions",
+            val_rows=val_rows,
         )
         return study
 
@@ -92,7 +93,26 @@ def search(study):
     [(2, True, 2), (3, True, 2), (5, True, 2), (10, True, 4), (5, False, 5)],
 )
 def test_two_folds_in_five_rank_the_trials_but_two_at_least(k_folds, pruning, ranking):
-    assert ranking_folds(Settings(k_folds=k_folds, pruning=pruning)) == ranking
+    assert ranking_folds(Settings(k_folds=k_folds, pruning=pruning), 300) == ranking
+
+
+@pytest.mark.parametrize(
+    ("k_folds", "val_rows", "ranking"),
+    [(5, 1499, 2), (5, 1500, 2), (5, 2999, 2), (5, 3000, 1), (10, 1000, 3), (10, 10**6, 1), (5, 0, 2)],
+)
+def test_no_more_folds_rank_than_have_three_thousand_rows_together(k_folds, val_rows, ranking):
+    assert ranking_folds(Settings(k_folds=k_folds), val_rows) == ranking
+
+
+def test_where_one_fold_ranks_finalists_go_on_with_it(open_one):
+    study = open_one(trials=20, val_rows=3000)
+    finalists = search(study)
+    assert [len(planned.begun) for planned in finalists] == [1] * 6
+    for planned in finalists:
+        assert planned.prune is None
+        tell(study, planned)
+    assert len(study.complete) == 6
+    assert [len(trial.scores) for trial in study.finished].count(1) == 14
 
 
 def test_three_trials_in_ten_go_on_and_a_batch_at_least():
@@ -100,8 +120,8 @@ def test_three_trials_in_ten_go_on_and_a_batch_at_least():
 
 
 def test_where_every_trial_is_a_finalist_the_search_fits_all_folds():
-    assert search_folds(Settings(trials=4)) == N_FOLDS
-    assert search_folds(Settings(trials=5)) == 2
+    assert search_folds(Settings(trials=4), 300) == N_FOLDS
+    assert search_folds(Settings(trials=5), 300) == 2
 
 
 def test_the_best_by_their_first_folds_go_on_and_no_other(open_one):
@@ -240,7 +260,7 @@ def test_finalists_that_all_fail_end_the_study_with_the_reason(open_one):
 
 def test_folds_of_growing_windows_all_rank_the_trials():
     settings = Settings(split="time", time_column="day")
-    assert ranking_folds(settings) == search_folds(settings) == N_FOLDS
+    assert ranking_folds(settings, 10**6) == search_folds(settings, 10**6) == N_FOLDS
 
 
 def test_a_long_search_has_no_more_finalists_than_its_disk_can_take():

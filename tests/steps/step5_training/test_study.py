@@ -36,6 +36,7 @@ def opened(storage, tmp_path, trials=10, run="r1", table="t", **options):
         table_name="orders",
         run_id=run,
         folder=tmp_path / "predictions",
+        val_rows=500,
     )
 
 
