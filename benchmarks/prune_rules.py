@@ -1,7 +1,8 @@
 """Which rule stops hopeless trials best: record whole searches once, replay every rule on them.
 
 `python -m benchmarks.prune_rules replay` replays the searches that lie in benchmarks/searches;
-`record --out FOLDER` records others, `replay --out FOLDER` replays these. See docs/benchmarks.md.
+`record --out FOLDER` records others, `replay --out FOLDER` replays these. `search` searches anew,
+with two folds that rank and with one. See docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import optuna
 
 from benchmarks.figures import markdown
+from benchmarks.prune_search import ROUNDS, Fits, search
 from benchmarks.tree_tables import NAMES, TREES, TreeTable, chosen, complete, open_tree_table
 from gpu.params import Family
 from gpu.protocol import PruneRule
@@ -31,7 +33,6 @@ from steps.step5_training.sampler import PastTrial, propose
 from steps.step5_training.settings import TRIALS_PER_ASK as BATCH
 from steps.step5_training.settings import Settings
 
-ROUNDS = 300
 ORDERS = 20
 # R2 of searches of 20 trials x 5 folds, one list of folds a trial: <table>-<family>-<seed>.json.
 SEARCHES = Path(__file__).parent / "searches"
@@ -196,9 +197,9 @@ def _figures(replays: Sequence[Replay]) -> list[str]:
 
 
 def main() -> None:
-    """Record or replay."""
+    """Record, replay or search."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prune_rules", description=__doc__)
-    parser.add_argument("what", choices=["record", "replay"])
+    parser.add_argument("what", choices=["record", "replay", "search"])
     parser.add_argument("--table", action="append", choices=NAMES, default=[])
     parser.add_argument("--families", nargs="+", choices=TREES, default=TREES)
     parser.add_argument("--rows", type=int, default=8000, help="at most, drawn at random")
@@ -217,6 +218,14 @@ def main() -> None:
                 name, args.out, most_rows=args.rows, n_folds=args.folds, seed=seed
             )
             for family in args.families:
+                if args.what == "search":
+                    fits = Fits(table, family)
+                    for folds in (2, 1):
+                        found = search(
+                            table, family, trials=args.trials, seed=seed, folds=folds, fits=fits
+                        )
+                        print(name, family, seed, folds, found, flush=True)
+                    continue
                 path = args.out / f"{name}-{family}-{seed}.json"
                 if path.exists():
                     continue

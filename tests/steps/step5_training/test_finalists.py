@@ -98,7 +98,7 @@ def test_two_folds_in_five_rank_the_trials_but_two_at_least(k_folds, pruning, ra
 
 @pytest.mark.parametrize(
     ("k_folds", "val_rows", "ranking"),
-    [(5, 1499, 2), (5, 1500, 2), (5, 2999, 2), (5, 3000, 1), (10, 1000, 3), (10, 10**6, 1), (5, 0, 2)],
+    [(5, 1500, 2), (5, 2999, 2), (5, 3000, 1), (10, 1000, 3), (10, 10**6, 1), (5, 0, 2)],
 )
 def test_no_more_folds_rank_than_have_three_thousand_rows_together(k_folds, val_rows, ranking):
     assert ranking_folds(Settings(k_folds=k_folds), val_rows) == ranking
