@@ -25,6 +25,8 @@ _OPEN_TO_ALL = stat.S_ISVTX | stat.S_IWOTH
 # A file that another user has put there, a link or a pipe, must not lead or hold us anywhere.
 _WITH_CARE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _READABLE = 0o644
+# What another try may find gone: too many open files, a full disk. The folder is not to blame.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
 
 
 class LeaseFolderError(OSError):
@@ -77,7 +79,7 @@ def take(path: Path) -> int | None:
         _make_folder(path.parent)
         descriptor = _opened(path)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
+        if error.errno in _PASSING:
             raise
         why = f"{path.name}: {error.strerror or error}"
         raise LeaseFolderError(_no_locks_in(path.parent, why)) from error

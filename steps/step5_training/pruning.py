@@ -39,7 +39,7 @@ def prune_rule(complete: Sequence[Sequence[float]]) -> PruneRule | None:
         return None
     scores = np.asarray(complete, dtype=np.float64)
     means = scores.mean(axis=1)
-    fewest = max(FEWEST_COMPLETE, 1 + -(-FEWEST_FREE // max(1, scores.shape[1] - 1)))
+    fewest = max(FEWEST_COMPLETE, 1 + -(-FEWEST_FREE // (scores.shape[1] - 1)))
     if len(scores) < fewest:
         return None
     keep = max(fewest, (len(scores) + 1) // 2)

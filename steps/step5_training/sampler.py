@@ -66,8 +66,8 @@ def propose(
         for i in range(count):
             group, place = divmod(i, TOGETHER)
             if place == 0:
-                fixed = _first_choices(space, seed, before + group, shared)
-                fixed = fixed if len(history) < STARTUP_TRIALS else {}
+                starting = len(history) < STARTUP_TRIALS
+                fixed = _first_choices(space, seed, before + group, shared) if starting else {}
             else:
                 fixed = {name: drawn[i - place][name] for name in shared if name in space}
             study.sampler = optuna.samplers.PartialFixedSampler(fixed, free) if fixed else free

@@ -169,12 +169,13 @@ def test_a_folder_that_no_lock_can_be_made_in_is_named_with_what_helps(tmp_path)
     assert trouble_of(tmp_path / "not" / "there") is None
 
 
-def test_too_many_open_files_are_no_fault_of_the_folder(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC])
+def test_what_another_try_may_find_gone_is_no_fault_of_the_folder(tmp_path, monkeypatch, number):
     def full(*_args):
-        raise OSError(errno.EMFILE, "Too many open files")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(lock_files.os, "open", full)
-    with pytest.raises(OSError, match="Too many open files") as refused:
+    with pytest.raises(OSError, match=os.strerror(number)) as refused:
         take(tmp_path / "cpu-slot-0.lock")
     assert not isinstance(refused.value, LeaseFolderError)
 
